@@ -1,0 +1,45 @@
+"""stoker: train Keras models from Python generators and Sequences, and keep the accelerator fed while you do."""
+
+from __future__ import annotations
+
+from stoker.errors import (
+    BackendError,
+    BatchError,
+    FeedClosed,
+    NotPicklable,
+    OptionError,
+    OptionTypeError,
+    ResultError,
+    SourceError,
+    SourceStopped,
+    SourceTypeError,
+    StokerError,
+    StokerWarning,
+    WorkerDied,
+    WorkerError,
+    WorkerHung,
+)
+from stoker.feed.feed import Feed
+from stoker.rng import rng
+from stoker.source.indexed import Sequence
+
+__all__ = [
+    "BackendError",
+    "BatchError",
+    "Feed",
+    "FeedClosed",
+    "NotPicklable",
+    "OptionError",
+    "OptionTypeError",
+    "ResultError",
+    "Sequence",
+    "SourceError",
+    "SourceStopped",
+    "SourceTypeError",
+    "StokerError",
+    "StokerWarning",
+    "WorkerDied",
+    "WorkerError",
+    "WorkerHung",
+    "rng",
+]

@@ -1,0 +1,83 @@
+"""When to give up on a worker: deaths and silences counted, and the words for them.
+
+Rules: pure; times are passed in.
+"""
+
+from __future__ import annotations
+
+from stoker.errors import WorkerDied, WorkerHung
+from stoker.feed.messages import Ask, Died
+
+DEATHS_ON_ONE_BATCH = 3
+"""So many workers may die at one batch before it is given up; one death may be bad luck, three are the batch's doing."""
+DEATHS_WITHOUT_A_BATCH = 5
+"""So many times in a row a worker may die without having made anything."""
+LEAST_TIMEOUT_S = 60.0
+TIMES_SLOWEST = 20
+
+
+class Silence:
+    """How long each worker has been at what it does, and how often it died without an answer."""
+
+    def __init__(self, workers: int) -> None:
+        self._since_s = [0.0] * workers
+        self._fruitless = [0] * workers
+
+    def heard(self, worker: int, now_s: float) -> None:
+        """A worker answered."""
+        self._since_s[worker] = now_s
+        self._fruitless[worker] = 0
+
+    def asked(self, worker: int, now_s: float) -> None:
+        """An idle worker was asked."""
+        self._since_s[worker] = now_s
+
+    def died(self, worker: int, now_s: float) -> bool:
+        """A worker died; True if it did so too often in a row."""
+        self._since_s[worker] = now_s
+        self._fruitless[worker] += 1
+        return self._fruitless[worker] >= DEATHS_WITHOUT_A_BATCH
+
+    def deaths(self, worker: int) -> int:
+        """How often a worker died in a row without an answer."""
+        return self._fruitless[worker]
+
+    def length_s(self, worker: int, now_s: float) -> float:
+        """How long a worker has been silent."""
+        return now_s - self._since_s[worker]
+
+
+def patience_s(timeout_s: float | None, slowest_usual_s: float) -> float:
+    """How long a worker may be silent: what the caller said, else max(60 s, 20 times the 99th percentile of make times)."""
+    return timeout_s if timeout_s is not None else max(LEAST_TIMEOUT_S, TIMES_SLOWEST * slowest_usual_s)
+
+
+def died_error(ask: Ask | None, event: Died, deaths: int, label: str) -> WorkerDied:
+    """The error for a batch that kills its workers, or for workers that die whatever they do."""
+    index = ask.index if ask else None
+    at = f"index {index} of {label}" if ask else label
+    remedy = (
+        f"Make that batch by hand (source[{index}]) and watch the memory; fewer workers need less of it."
+        if ask else "Run with workers=0 to see the error itself.")
+    return WorkerDied(
+        "workers died again and again", got=f"{deaths} deaths, the last {event.cause}", expected="a batch",
+        where=at, remedy=remedy, index=index, worker=event.worker)
+
+
+def owner_died_error(ask: Ask, event: Died, label: str) -> WorkerDied:
+    """The error for a stream whose owner died: what it had not yielded yet is gone with it."""
+    return WorkerDied(
+        "the worker that ran the generator died, and a generator cannot be made again from the middle", got=event.cause,
+        expected=f"item {ask.index}", where=label,
+        remedy="A Sequence or stoker.parallel_map survives this; without use_multiprocessing the generator runs on a thread.",
+        index=ask.index, worker=event.worker)
+
+
+def hung_error(ask: Ask | None, worker: int, silent_s: float, stack: str, label: str) -> WorkerHung:
+    """The error for a worker that gives no answer."""
+    shown = f"\nIts stack:\n{stack.rstrip()}" if stack else ""
+    index = ask.index if ask else None
+    return WorkerHung(
+        f"worker {worker} gave no batch", got=f"silence for {silent_s:.0f} s", expected="a batch",
+        where=f"index {index} of {label}",
+        remedy=f"Look at what it waits for, or pass a larger timeout_s.{shown}", index=index, worker=worker)

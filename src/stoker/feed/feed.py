@@ -1,0 +1,367 @@
+"""``Feed``: batches from any source, made ahead of need, handed out in order, each exactly once.
+
+Rules: one consumer, on one thread; everything that user code of the caller's process does here (``on_epoch_end``) runs on that
+thread, inside ``next()``; an error of the source arrives in its place in the order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+from stoker.errors import FeedClosed, SourceError
+from stoker.feed.course import Course
+from stoker.feed.hub import Hub
+from stoker.feed.messages import Ask, Got
+from stoker.feed.meter import Meter
+from stoker.feed.options import FeedOptions, check_options
+from stoker.feed.pump import Pump
+from stoker.feed.resume import restore, snapshot
+from stoker.feed.reuse import private
+from stoker.feed.window import Window
+from stoker.outcome import Failure, Value, failure, unwrap
+from stoker.source.open import open_source
+from stoker.source.stream import StreamSource
+
+QUICK_S = 200e-6
+"""Batches made faster than this are asked for several at a time: a message costs about as much."""
+
+
+class Feed:
+    """Batches from a Python source, ready before they are needed.
+
+    Use it as a context manager, and iterate epochs::
+
+        with Feed(source, workers=4, processes=True, shuffle=True, seed=7) as feed:
+            for _ in range(epochs):
+                for batch in feed.epoch():
+                    ...
+
+    Args:
+        source: a Sequence, an iterator, a generator function, or an iterable of batches.
+        workers: 0 makes each batch on the caller's thread when it is needed; more make batches ahead.
+        processes: workers are processes, not threads.
+        max_queue_size: batches in flight or ready at once, at most.
+        shuffle: permute the order of an indexed source in each pass.
+        seed: with it, order and items' randomness are reproducible; None draws one from Python's ``random``.
+        timeout_s: after so many seconds of silence a worker counts as hung; None: the longer of 60 s and 20 times the 99th
+            percentile of make times.
+
+    Raises:
+        SourceTypeError, SourceError: the source cannot be fed from.
+        OptionError, OptionTypeError: an argument is senseless.
+    """
+
+    def __init__(
+        self, source: Any, *, workers: int = 1, processes: bool = False, max_queue_size: int = 10, shuffle: bool = False,
+        seed: int | None = None, timeout_s: float | None = None,
+    ) -> None:
+        options = check_options(
+            workers=workers, processes=processes, max_queue_size=max_queue_size, shuffle=shuffle, seed=seed,
+            timeout_s=timeout_s)
+        self._set_up(source, options, Hub(options, monotonic), owns_hub=True)
+
+    def _set_up(self, source: Any, options: FeedOptions, hub: Hub, *, owns_hub: bool) -> None:
+        self.source = open_source(source)
+        self.options = options
+        self.timeout_s = options.timeout_s
+        self.before_pass_end: Callable[[], None] | None = None
+        """Called before ``on_epoch_end`` of the source; a training loop waits here until its last batch has been read."""
+        self._hub = hub
+        self._owns_hub = owns_hub
+        self._key = hub.new_key()
+        self._pump: Pump | None = None
+        self._trouble: Failure | None = None
+        self._epoch: _Epoch | None = None
+        self._over = False
+        self._last_ticket = math.inf
+        self._last_pass = math.inf
+        self._is_planned = False
+        self._ahead = False
+        self.source.length()
+        self.course = Course(self.source.kind, self._key, options.seed, options.shuffle)
+        self.window = Window(1, 1)
+        self.meter = Meter("inline", 0, monotonic)
+
+    @property
+    def kind(self) -> str:
+        """``indexed``, ``stream`` or ``restartable``."""
+        return self.source.kind
+
+    def length(self) -> int | None:
+        """Batches in a pass now; None where the source does not say."""
+        return self.source.length()
+
+    def sibling(
+        self, source: Any, *, shuffle: bool = False, max_queue_size: int | None = None, seed: int | None = None
+    ) -> Feed:
+        """Another source on the workers of this feed, such as validation data; it ends with this feed.
+
+        Args:
+            source: as in ``Feed``.
+            shuffle: as in ``Feed``.
+            max_queue_size: as in ``Feed``; None for that of this feed.
+            seed: as in ``Feed``; None for that of this feed.
+        """
+        mine = self.options
+        options = check_options(
+            workers=mine.workers, processes=mine.processes, shuffle=shuffle, timeout_s=mine.timeout_s,
+            max_queue_size=mine.max_queue_size if max_queue_size is None else max_queue_size,
+            seed=mine.seed if seed is None else seed)
+        feed = Feed.__new__(Feed)
+        feed._set_up(source, options, self._hub, owns_hub=False)
+        if self._pump is not None:
+            feed._open()
+        return feed
+
+    def __enter__(self) -> Self:
+        self._open()
+        return self
+
+    def _open(self) -> None:
+        self._pump = self._hub.seat(self._key, self)
+        lane = self._pump.lane
+        ahead = lane.name != "inline"
+        owner = None if self.kind == "indexed" else self._key % lane.workers
+        self.window = Window(self.options.max_queue_size if ahead else 1, lane.workers, owner)
+        self.meter = Meter(lane.name, lane.workers if ahead else 0, monotonic)
+        self._ahead = ahead
+        if isinstance(self.source, StreamSource):
+            self.source.remember_states(self.window.bound + 1)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers and drop what is ready; an iterator keeps its place for the next call."""
+        self._pump = None
+        if self._owns_hub:
+            self._hub.close()
+
+    def plan(self, *, epochs: int, steps: int | None = None) -> None:
+        """Say how much will be taken, so that nothing more is pulled from the source.
+
+        Args:
+            epochs: how many epochs.
+            steps: batches in each; None where an epoch is a pass.
+        """
+        self._is_planned = True
+        if steps is None:
+            self._last_pass = self.course.next_pass + epochs
+        else:
+            self._last_ticket = self.window.next_out + epochs * steps
+
+    def epoch(self, steps: int | None = None) -> Iterator[Any]:
+        """The batches of the next epoch, as the source made them.
+
+        Args:
+            steps: how many; None goes to the end of the pass. More than a pass has goes on in the next pass; fewer leave the
+                rest for the next epoch.
+
+        Returns:
+            An iterator. It ends before ``steps`` only when a stream has no further item.
+
+        Raises:
+            FeedClosed: the feed is not open.
+            SourceError: ``steps`` is None and the source is an iterator, whose end is not known.
+        """
+        if self._pump is None:
+            raise FeedClosed(
+                "the feed is not open", expected="a feed inside its with block",
+                remedy="Write: with stoker.Feed(...) as feed: ...")
+        if steps is None and self.kind == "stream":
+            raise SourceError(
+                "an iterator does not say how many batches an epoch has", where=self.source.label, expected="steps",
+                remedy="Pass the number of batches.")
+        self._epoch = _Epoch(self, self._begin_epoch(steps))
+        if self._ahead:
+            self._pump.dispatch(self)
+        return self._epoch
+
+    def _begin_epoch(self, steps: int | None) -> int | None:
+        """Make sure that a pass is under way, and return the ticket at which the epoch ends, if that is known."""
+        first = self.window.next_out
+        if self.course.at_pass_end and self.window.next_new == first:
+            self._end_pass()
+        self._raise_trouble()
+        if not self.course.has_begun and not self._over and self.window.next_new == first:
+            self._begin_pass()
+            self._raise_trouble()
+        end = self.course.pass_end(first) if steps is None else first + steps
+        if not self._is_planned and self.kind != "indexed":
+            self._last_ticket = math.inf if end is None else end
+            self._last_pass = math.inf if steps is not None else self.course.next_pass + 1
+        return end
+
+    def fill(self) -> None:
+        """Issue as many tickets as there is room and need for (the pump calls this)."""
+        window, course = self.window, self.course
+        while window.room > 0 and self._trouble is None and not course.at_pass_end and not self._over:
+            if window.next_new >= self._last_ticket:
+                return
+            if not course.has_begun:
+                if course.next_pass >= self._last_pass:
+                    return
+                self._begin_pass()
+                continue
+            window.issue(course.ask(window.next_new))
+
+    def _begin_pass(self) -> None:
+        try:
+            length = self.source.length() if self.kind == "indexed" else None
+        except Exception as error:
+            self._trouble = failure(error)
+            return
+        self.course.begin_pass(self.window.next_new, length)
+
+    def _end_pass(self) -> None:
+        """All items of an indexed pass are made: tell the source, once."""
+        if self.source.has_pass_end:
+            self._part_from_source()
+            try:
+                self.source.end_pass()
+                self._open_pump().lane.refresh_source(self._key)
+            except Exception as error:
+                self._trouble = failure(error)
+        self.course.end_pass(self.window.next_new)
+
+    def _part_from_source(self) -> None:
+        """``on_epoch_end`` may shuffle in place what batches that are ready, or in use, are views of."""
+        if self.before_pass_end is not None:
+            self.before_pass_end()
+        if not self._open_pump().lane.shares_memory:
+            return
+        ready = self.window.ready_payloads()
+        for ticket, reply in ready.items():
+            if isinstance(reply, Got) and isinstance(reply.payload, Value):
+                ready[ticket] = reply._replace(payload=Value(private(reply.payload.value)))
+
+    def stream_ended(self) -> None:
+        """The end of a stream's pass has been settled (the pump calls this)."""
+        ticket = self.window.next_new
+        was_empty = self.course.position(ticket)[1] == 0
+        if self.kind == "stream" or was_empty:
+            self._over = True
+        if self.kind == "restartable" and was_empty and self.course.is_first_pass:
+            self._trouble = Failure(SourceError(
+                "the source gave no batch", got="an iterator that ends at once", expected="at least one batch",
+                where=self.source.label, remedy="Pass the function, not what it returned, if it is used more than once."))
+        self.course.end_pass(ticket)
+
+    def is_served(self) -> bool:
+        """Whether the consumer need not wait: its next ticket is ready, or its epoch is over (the pump asks)."""
+        return self.window.is_ready() or (self._epoch is not None and self._epoch.is_over())
+
+    def _take(self, epoch: _Epoch) -> tuple[Ask, Any] | None:
+        """The next ticket of an epoch, in order; None where the epoch is over."""
+        window, pump = self.window, self._open_pump()
+        if self._ahead and self.course.at_pass_end and window.is_idle:
+            self._end_pass()
+            pump.dispatch(self)
+        if epoch.is_over():
+            self._finish_epoch()
+            return None
+        if not window.is_ready():
+            self._wait(pump)
+            if epoch.is_over() or not window.is_ready():
+                self._finish_epoch()
+                return None
+        ask, reply = window.take()
+        self.meter.batches += 1
+        if self._ahead and window.room >= self._chunk():
+            pump.dispatch(self)
+        return ask, reply
+
+    def _wait(self, pump: Pump) -> None:
+        """Wait for the next ticket, through the ends of as many passes as it takes."""
+        began = self.meter.clock()
+        pump.wait(self)
+        while not self.is_served() and self.course.at_pass_end:
+            self._end_pass()
+            pump.wait(self)
+        self.meter.wait_s += self.meter.clock() - began
+
+    def _finish_epoch(self) -> None:
+        """The last batch of an epoch has been used: a pass that ended with it ends now, and the next may begin."""
+        if self.course.at_pass_end and self.window.is_idle:
+            self._end_pass()
+        self._raise_trouble()
+        if self._ahead:
+            self._open_pump().dispatch(self)
+
+    def _chunk(self) -> int:
+        """How much room is waited for before more is asked for."""
+        return max(1, self.window.bound // 2) if self.meter.mean_make_s < QUICK_S else 1
+
+    def _open_pump(self) -> Pump:
+        if self._pump is None:
+            raise FeedClosed("the feed was closed", expected="an open feed", remedy="Iterate inside the with block.")
+        return self._pump
+
+    def _raise_trouble(self) -> None:
+        if self._trouble is not None:
+            unwrap(self._trouble)
+
+    def _unpack(self, ask: Ask, reply: Got | Failure) -> Any:
+        """What the source made, or its error with a note that says where."""
+        outcome = reply if isinstance(reply, Failure) else self._open_pump().lane.unpack(reply.payload)
+        if isinstance(outcome, Value):
+            return outcome.value
+        if isinstance(reply, Got) and isinstance(outcome, Failure):
+            name = self._open_pump().lane.name
+            who = "on the caller's thread" if name == "inline" else f"by worker {reply.worker} ({name})"
+            note = f"raised while index {ask.index} of {self.source.label} was made {who}"
+            outcome = Failure(outcome.error, outcome.trace, (*outcome.notes, note))
+        return unwrap(outcome)  # type: ignore[arg-type]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position of the next batch, as a few bytes of JSON: from there the stream goes on, on any lane."""
+        place = self.course.position(self.window.next_out)
+        return snapshot(self.source, self.options, place)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on at a position that ``state_dict`` gave; before the first epoch.
+
+        Raises:
+            SourceError: the feed has handed out batches already, or the state is of another kind of source.
+        """
+        if not self.course.is_untouched:
+            raise SourceError(
+                "the feed is under way", expected="a feed that has not begun", where=self.source.label,
+                remedy="Load the state before the first epoch.")
+        seed, shuffle, place = restore(self.source, state)
+        self.options = dataclasses.replace(self.options, seed=seed, shuffle=shuffle)
+        self.course = Course(self.source.kind, self._key, seed, shuffle)
+        self.course.go_to(*place)
+
+
+class _Epoch:
+    """The batches of one epoch; after an error of the source ``next()`` goes on with the next batch."""
+
+    def __init__(self, feed: Feed, end: int | None) -> None:
+        self._feed = feed
+        self._end = end
+        self._first = feed.window.next_out
+        self._is_closed = False
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        taken = None if self._is_closed else self._feed._take(self)
+        if taken is None:
+            self._is_closed = True
+            raise StopIteration
+        return self._feed._unpack(*taken)
+
+    def is_over(self) -> bool:
+        """Whether every batch of this epoch has been taken, as far as its end is known."""
+        if self._end is None:
+            self._end = self._feed.course.pass_end(self._first)
+        return self._end is not None and self._feed.window.next_out >= self._end

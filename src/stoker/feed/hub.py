@@ -1,0 +1,70 @@
+"""The lanes of a feed and its siblings: made when first needed, shared, and closed together.
+
+Rules: the only place that chooses a lane for a source.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+from stoker.errors import NotPicklable, StokerWarning
+from stoker.feed.inline import InlineLane
+from stoker.feed.lane import Lane
+from stoker.feed.options import FeedOptions
+from stoker.feed.pump import Desk, Pump
+from stoker.feed.threads import ThreadLane
+
+
+class Hub:
+    """Pumps by the name of their lane.
+
+    Args:
+        options: of the feed that was opened first; its siblings share the workers.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, options: FeedOptions, clock: Callable[[], float]) -> None:
+        self._options = options
+        self._clock = clock
+        self._pumps: dict[str, Pump] = {}
+        self._seats = 0
+
+    def new_key(self) -> int:
+        """A key under which lanes know one more source."""
+        self._seats += 1
+        return self._seats - 1
+
+    def seat(self, key: int, desk: Desk) -> Pump:
+        """Find the lane that feeds a desk, and add it there."""
+        if self._options.workers and self._options.processes:
+            try:
+                pump = self._pump("processes")
+                pump.add(key, desk)
+                return pump
+            except NotPicklable as error:
+                warnings.warn(f"{error} It runs on threads instead.", StokerWarning, stacklevel=5)
+        pump = self._pump("threads" if self._options.workers else "inline")
+        pump.add(key, desk)
+        return pump
+
+    def _pump(self, name: str) -> Pump:
+        if name not in self._pumps:
+            self._pumps[name] = Pump(self._lane(name), self._clock)
+        return self._pumps[name]
+
+    def _lane(self, name: str) -> Lane:
+        options = self._options
+        if name == "inline":
+            return InlineLane()
+        if name == "threads":
+            return ThreadLane(options.workers, options.max_queue_size)
+        from stoker.feed.processes import ProcessLane
+
+        return ProcessLane(options.workers, options.max_queue_size)
+
+    def close(self) -> None:
+        """End every worker."""
+        pumps, self._pumps = list(self._pumps.values()), {}
+        for pump in pumps:
+            pump.close()

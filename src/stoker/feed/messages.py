@@ -1,0 +1,62 @@
+"""The records that pass between the pump and the workers of a lane.
+
+Rules: frozen, picklable, and nothing but data; a worker answers every ask with exactly one ``Got``, in the order of the asks
+it was sent; what a worker cannot say any more (its death) the lane says for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Ask(NamedTuple):
+    """Make one batch.
+
+    Args:
+        source: the key under which the lane knows the source.
+        ticket: the place of the batch in the feed's stream; grows by one for each batch ever asked for.
+        pass_number: the pass over the source that the batch belongs to, from 0.
+        index: the argument of ``__getitem__``; for a stream the number of the item, from 0.
+        seed: the seed of the feed; an item's randomness is a function of (seed, pass_number, index).
+    """
+
+    source: int
+    ticket: int
+    pass_number: int
+    index: int
+    seed: int
+
+
+class Got(NamedTuple):
+    """The answer to an ask.
+
+    Args:
+        worker: the number of the worker that answers.
+        source: as in the ask.
+        ticket: as in the ask.
+        payload: what ``lane.unpack`` turns into an ``Outcome``.
+        make_s: wall time that the source took, in seconds.
+        cpu_s: CPU time of the worker's thread in that time, in seconds.
+    """
+
+    worker: int
+    source: int
+    ticket: int
+    payload: Any
+    make_s: float
+    cpu_s: float
+
+
+class Died(NamedTuple):
+    """A worker that is gone; every ask it had not answered is lost.
+
+    Args:
+        worker: the number of the worker.
+        cause: how it ended and why that may be, as a clause (``killed by SIGKILL: often the out-of-memory killer``).
+    """
+
+    worker: int
+    cause: str
+
+
+Reply = Got | Died

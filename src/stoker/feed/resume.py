@@ -1,0 +1,51 @@
+"""The position of a feed as a few bytes of JSON, and the way back to it.
+
+Rules: pure but for the iterator's own ``load_state_dict``; says once where going back means pulling and dropping.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from stoker.errors import SourceError, StokerWarning
+from stoker.feed.options import FeedOptions
+from stoker.source.protocol import Source
+from stoker.source.stream import StreamSource
+
+VERSION = 1
+
+
+def snapshot(source: Source, options: FeedOptions, place: tuple[int, int]) -> dict[str, Any]:
+    """The state of a feed whose next batch is at ``place`` (pass, place in it)."""
+    state: dict[str, Any] = {
+        "version": VERSION, "kind": source.kind, "seed": options.seed, "shuffle": options.shuffle, "pass": place[0],
+        "place": place[1]}
+    own = source.state_before(place[1]) if isinstance(source, StreamSource) else None
+    if own is not None:
+        state["source"] = own
+    return state
+
+
+def restore(source: Source, state: dict[str, Any]) -> tuple[int, bool, tuple[int, int]]:
+    """Check a state, and bring an iterator to it.
+
+    Returns:
+        Seed, shuffle, and the pass and place at which to go on.
+
+    Raises:
+        SourceError: the state is of another version or of another kind of source.
+    """
+    if state.get("version") != VERSION or state.get("kind") != source.kind:
+        raise SourceError(
+            "the state does not fit the source", got=f"version {state.get('version')}, kind {state.get('kind')!r}",
+            expected=f"version {VERSION}, kind {source.kind!r}", where=source.label,
+            remedy="Load a state that state_dict() gave for the same source.")
+    place = (int(state["pass"]), int(state["place"]))
+    if isinstance(source, StreamSource) and "source" in state:
+        source.go_to(place[1], state["source"])
+    elif source.kind != "indexed" and place[1]:
+        warnings.warn(
+            f"{source.label} has no state_dict: its first {place[1]} batches are pulled and dropped to get back to where it "
+            "was. A Sequence goes there at once.", StokerWarning, stacklevel=4)
+    return int(state["seed"]), bool(state["shuffle"]), place

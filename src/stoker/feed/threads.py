@@ -1,0 +1,120 @@
+"""The lane of worker threads.
+
+Rules: every worker has an inbox of its own, all share one outbox; a worker ends when ``None`` lies in its inbox or when the lane is
+closing; threads are daemons, because Python code that hangs cannot be ended from outside.
+"""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from stoker.errors import StokerWarning
+from stoker.feed.messages import Ask, Got, Reply
+from stoker.feed.reuse import ReuseWatch
+from stoker.feed.worker import make
+from stoker.outcome import Outcome, Value
+from stoker.source.protocol import Source
+
+CLOSE_PATIENCE_S = 5.0
+"""How long closing waits for a thread that is inside the user's code."""
+
+
+class ThreadLane:
+    """Workers that are threads of this process; each starts with its first ask.
+
+    Args:
+        workers: how many.
+        bound: batches that may wait at once; so many and one are watched for reused memory.
+    """
+
+    name = "threads"
+    shares_memory = True
+
+    def __init__(self, workers: int, bound: int) -> None:
+        self.workers = workers
+        self._watched = bound + 1
+        self._sources: dict[int, tuple[Source, ReuseWatch, threading.Lock]] = {}
+        self._inboxes: list[queue.SimpleQueue[list[Ask] | None]] = [queue.SimpleQueue() for _ in range(workers)]
+        self._outbox: queue.SimpleQueue[Got] = queue.SimpleQueue()
+        self._threads: dict[int, threading.Thread] = {}
+        self._closing = False
+
+    def add_source(self, key: int, source: Source) -> None:
+        self._sources[key] = (source, ReuseWatch(self._watched), threading.Lock())
+
+    def refresh_source(self, key: int) -> None:
+        """Nothing to bring: the workers see the object itself."""
+
+    def drop_source(self, key: int) -> None:
+        del self._sources[key]
+
+    def send(self, worker: int, asks: Sequence[Ask]) -> None:
+        self._inboxes[worker].put(list(asks))
+        if worker not in self._threads:
+            self._start(worker)
+
+    def _start(self, worker: int) -> None:
+        thread = threading.Thread(target=self._work, args=(worker,), name=f"stoker-worker-{worker}", daemon=True)
+        self._threads[worker] = thread
+        thread.start()
+
+    def _work(self, worker: int) -> None:
+        while (asks := self._inboxes[worker].get()) is not None:
+            for ask in asks:
+                if self._closing:
+                    return
+                self._outbox.put(self._answer(worker, ask))
+            del asks
+
+    def _answer(self, worker: int, ask: Ask) -> Got:
+        source, watch, lock = self._sources[ask.source]
+        outcome, make_s, cpu_s = make(source, ask)
+        if isinstance(outcome, Value):
+            with lock:
+                outcome = Value(watch.settle(outcome.value))
+        return Got(worker, ask.source, ask.ticket, outcome, make_s, cpu_s)
+
+    def receive(self, timeout_s: float) -> list[Reply]:
+        replies: list[Reply] = []
+        try:
+            replies.append(self._outbox.get(timeout=timeout_s) if timeout_s > 0 else self._outbox.get_nowait())
+            while True:
+                replies.append(self._outbox.get_nowait())
+        except queue.Empty:
+            return replies
+
+    def replace(self, worker: int) -> None:
+        """A thread does not die alone."""
+
+    def stack(self, worker: int) -> str:
+        thread = self._threads.get(worker)
+        frame = sys._current_frames().get(thread.ident or 0) if thread else None
+        return "".join(traceback.format_stack(frame)) if frame else ""
+
+    def kill(self, worker: int) -> bool:
+        return False
+
+    def unpack(self, payload: Any) -> Outcome:
+        return payload  # type: ignore[no-any-return]
+
+    def discard(self, payload: Any) -> None:
+        """Nothing is held."""
+
+    def close(self) -> None:
+        self._closing = True
+        for inbox in self._inboxes:
+            inbox.put(None)
+        for thread in self._threads.values():
+            thread.join(CLOSE_PATIENCE_S)
+            if thread.is_alive():
+                warnings.warn(
+                    f"{thread.name} is still inside the source; it ends when the source returns.", StokerWarning,
+                    stacklevel=2)
+        self._threads.clear()
+        self._sources.clear()

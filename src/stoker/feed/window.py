@@ -1,0 +1,176 @@
+"""Which batch is where: a pure account of the tickets between the source and the consumer.
+
+A ticket is issued (``issue``), assigned to a worker (``assign``), answered (``got``, ``ended``) or lost (``died``) and then assigned
+again, and taken (``take``) in the order of tickets, each exactly once.
+
+Rules: no clock, no thread, no I/O; every change goes through a method here; ``check`` asserts what must always hold, and property
+tests call it after any order of events.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from stoker.feed.messages import Ask
+
+
+class Window:
+    """Tickets in flight and ready, at most ``bound`` of them.
+
+    Args:
+        bound: batches in flight or ready at once, at most.
+        workers: how many workers may be asked.
+        owner: the one worker that is asked, for a source that has one owner; None for any.
+    """
+
+    def __init__(self, bound: int, workers: int, owner: int | None = None) -> None:
+        self.bound = bound
+        self.next_out = 0
+        """The ticket that is taken next."""
+        self.next_new = 0
+        """The ticket that is issued next."""
+        self._asks: dict[int, Ask] = {}
+        self._waiting: deque[int] = deque()
+        self._assigned: list[deque[int]] = [deque() for _ in range(workers)]
+        self._ready: dict[int, Any] = {}
+        self._deaths: dict[int, int] = {}
+        self._owner = owner
+        self._end: int | None = None
+
+    @property
+    def room(self) -> int:
+        """How many more tickets may be issued; none while a stream's end is being settled."""
+        return 0 if self._end is not None else self.bound - (self.next_new - self.next_out)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every issued ticket has been answered."""
+        return self.next_new - self.next_out == len(self._ready)
+
+    def issue(self, ask: Ask) -> None:
+        """Take up a new ticket, the next in order."""
+        assert ask.ticket == self.next_new and self.room > 0
+        self._asks[ask.ticket] = ask
+        self._waiting.append(ask.ticket)
+        self.next_new += 1
+
+    def assign(self) -> dict[int, list[Ask]]:
+        """Give every waiting ticket to the worker that has the fewest; asks by worker, in order."""
+        given: dict[int, list[Ask]] = {}
+        while self._waiting:
+            ticket = self._waiting.popleft()
+            worker = self._least_busy() if self._owner is None else self._owner
+            self._assigned[worker].append(ticket)
+            given.setdefault(worker, []).append(self._asks[ticket])
+        return given
+
+    def _least_busy(self) -> int:
+        assigned = self._assigned
+        return 0 if len(assigned) == 1 else min(range(len(assigned)), key=lambda worker: len(assigned[worker]))
+
+    def got(self, worker: int, ticket: int, payload: Any) -> bool:
+        """A worker's answer arrived. False if nobody waits for it (its worker was given up before)."""
+        if not self._answered(worker, ticket):
+            return False
+        self._ready[ticket] = payload
+        return True
+
+    def ended(self, worker: int, ticket: int) -> bool:
+        """A worker says that the stream has no item for this ticket, nor for any later one of this pass."""
+        if not self._answered(worker, ticket):
+            return False
+        self._end = ticket if self._end is None else min(self._end, ticket)
+        return True
+
+    def _answered(self, worker: int, ticket: int) -> bool:
+        assigned = self._assigned[worker]
+        if not assigned or assigned[0] != ticket:
+            return False
+        assigned.popleft()
+        return True
+
+    def settle_end(self) -> bool:
+        """Once all tickets before and after the end are answered: take back those after it. True if that was done now.
+
+        The tickets taken back will be issued again, for the next pass.
+        """
+        if self._end is None or self._waiting or any(self._assigned):
+            return False
+        for ticket in range(self._end, self.next_new):
+            self._asks.pop(ticket, None)
+            self._deaths.pop(ticket, None)
+        self.next_new = self._end
+        self._end = None
+        return True
+
+    def died(self, worker: int) -> Ask | None:
+        """A worker is gone: what it had not answered waits again, before all later tickets.
+
+        Returns:
+            The ask it was at, whose deaths are counted; None if it was idle.
+        """
+        lost = self._assigned[worker]
+        self._assigned[worker] = deque()
+        if not lost:
+            return None
+        self._deaths[lost[0]] = self._deaths.get(lost[0], 0) + 1
+        self._waiting = deque(sorted([*lost, *self._waiting]))
+        return self._asks[lost[0]]
+
+    def give_up(self, ticket: int, payload: Any) -> None:
+        """Answer a waiting ticket without a worker; for a ticket that kills its workers."""
+        self._waiting.remove(ticket)
+        self._ready[ticket] = payload
+
+    def deaths(self, ticket: int) -> int:
+        """How many workers died at a ticket."""
+        return self._deaths.get(ticket, 0)
+
+    def is_ready(self) -> bool:
+        """Whether the next ticket can be taken."""
+        return self.next_out in self._ready
+
+    def take(self) -> tuple[Ask, Any]:
+        """Hand out the next ticket and its payload."""
+        ticket = self.next_out
+        payload = self._ready.pop(ticket)
+        self._deaths.pop(ticket, None)
+        self.next_out += 1
+        return self._asks.pop(ticket), payload
+
+    def ready_payloads(self) -> dict[int, Any]:
+        """Payloads by ticket, to be changed in place by their owner."""
+        return self._ready
+
+    def worker_of(self, ticket: int) -> int | None:
+        """The worker that has been asked for a ticket and has not answered."""
+        return next((worker for worker, tickets in enumerate(self._assigned) if ticket in tickets), None)
+
+    def open_asks(self, worker: int) -> int:
+        """How many asks a worker has not answered."""
+        return len(self._assigned[worker])
+
+    def current(self, worker: int) -> Ask | None:
+        """What a worker is making now: the first ask it has not answered."""
+        assigned = self._assigned[worker]
+        return self._asks[assigned[0]] if assigned else None
+
+    def drain(self) -> Iterable[Any]:
+        """Give up everything that is ready; for the end of a feed."""
+        payloads = list(self._ready.values())
+        self._ready.clear()
+        return payloads
+
+    def check(self) -> None:
+        """Assert what must hold after every event."""
+        in_flight = [*self._waiting, *(ticket for tickets in self._assigned for ticket in tickets)]
+        after_end = [] if self._end is None else [t for t in range(self._end, self.next_new) if t not in in_flight]
+        everywhere = sorted([*in_flight, *self._ready, *after_end])
+        assert everywhere == list(range(self.next_out, self.next_new)), "every issued ticket is in exactly one place"
+        assert len(everywhere) <= self.bound, "the bound holds"
+        assert set(self._asks) == set(everywhere), "every ticket that is out has its ask"
+        assert list(self._waiting) == sorted(self._waiting), "waiting tickets are in order"
+        assert self._owner is None or not any(
+            tickets for worker, tickets in enumerate(self._assigned) if worker != self._owner), "a stream has one owner"

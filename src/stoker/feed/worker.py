@@ -1,0 +1,31 @@
+"""What a worker does with one ask, whatever lane it works in.
+
+Rules: never raises; the item's randomness is set before the source is called and taken away after.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter, thread_time
+
+from stoker.feed.messages import Ask
+from stoker.outcome import Ended, Outcome, Value, failure
+from stoker.rng import begin_item, end_item
+from stoker.source.protocol import Source
+
+
+def make(source: Source, ask: Ask) -> tuple[Outcome, float, float]:
+    """Make the batch that is asked for.
+
+    Returns:
+        What came of it, the wall time and the CPU time of this thread that it took, in seconds.
+    """
+    began, began_cpu = perf_counter(), thread_time()
+    begin_item(ask.seed, ask.pass_number, ask.index)
+    outcome: Outcome
+    try:
+        made = source.get(ask.pass_number, ask.index)
+        outcome = made if isinstance(made, Ended) else Value(made)
+    except BaseException as error:
+        outcome = failure(error)
+    end_item()
+    return outcome, perf_counter() - began, thread_time() - began_cpu

@@ -1,0 +1,1 @@
+"""What yields batches: the protocol, and everything that looks at what the user passed."""

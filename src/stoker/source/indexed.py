@@ -1,0 +1,86 @@
+"""Sources that make any batch by its index: ``Sequence`` and everything with ``__len__`` and ``__getitem__``.
+
+Rules: duck-typed; a subclass need not call ``super().__init__()``; the length is asked anew for each pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from stoker.errors import SourceError, SourceStopped
+from stoker.source.protocol import Kind
+
+
+class Sequence:
+    """Base for sources that make any batch by its index.
+
+    Override ``__len__`` (batches in a pass) and ``__getitem__`` (one batch: ``(inputs, targets)`` or
+    ``(inputs, targets, sample_weights)``); ``on_epoch_end`` runs after each pass, in the caller's process, before the first
+    item of the next pass is made. ``__getitem__`` may run on several threads or processes at once.
+    """
+
+    def __len__(self) -> int:
+        raise NotImplementedError(f"{type(self).__name__} must define __len__: the number of batches in a pass")
+
+    def __getitem__(self, index: int) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} must define __getitem__: the batch at an index")
+
+    def on_epoch_end(self) -> None:
+        """Called once after each pass."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """One pass, in order."""
+        return (self[index] for index in range(len(self)))
+
+
+class IndexedSource:
+    """A source whose batches are made by index, in any order, by any number of workers."""
+
+    kind: Kind = "indexed"
+
+    def __init__(self, original: Any, label: str) -> None:
+        self.original = original
+        self.label = label
+
+    @property
+    def has_pass_end(self) -> bool:
+        """Whether ``on_epoch_end`` exists and does anything."""
+        method = getattr(self.original, "on_epoch_end", None)
+        return method is not None and not _does_nothing(method)
+
+    def length(self) -> int:
+        """Batches in a pass, asked anew."""
+        try:
+            length = len(self.original)
+        except (TypeError, ValueError) as error:
+            raise SourceError(
+                "the source's __len__ gives no length", got=str(error), expected="a whole number above 0",
+                where=self.label, remedy="Return the number of batches in a pass, such as math.ceil(samples / batch_size)."
+            ) from error
+        if length == 0:
+            raise SourceError(
+                "the source is empty", got="length 0", expected="at least one batch", where=self.label,
+                remedy="Check that its data was found, and that a pass has at least one batch.")
+        return length
+
+    def get(self, pass_number: int, index: int) -> Any:
+        """The batch at ``index``."""
+        try:
+            return self.original[index]
+        except StopIteration as error:
+            raise SourceStopped(
+                "__getitem__ raised StopIteration", where=f"{self.label}, index {index}",
+                expected="a batch for every index below len()",
+                remedy="Let __len__ say how many batches there are; StopIteration has no meaning in __getitem__.") from error
+
+    def end_pass(self) -> None:
+        """Call ``on_epoch_end``."""
+        if self.has_pass_end:
+            self.original.on_epoch_end()
+
+
+def _does_nothing(method: Any) -> bool:
+    """Whether a method is a mere ``pass``: no name is used, and no more instructions than a return needs."""
+    code = getattr(method, "__code__", None)
+    return code is not None and not code.co_names and not code.co_freevars and len(code.co_code) <= 6
