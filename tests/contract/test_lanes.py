@@ -1,0 +1,284 @@
+"""What every lane must do, and what every feed must do on every lane."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+
+import numpy as np
+import pytest
+
+import stoker
+from stoker.feed.inline import InlineLane
+from stoker.feed.messages import Ask, Got
+from stoker.feed.threads import ThreadLane
+from stoker.outcome import Failure, Value
+from stoker.source.open import open_source
+from stoker.testing import Counting, FailingAt, NoisyCounting, StopsInside, digest
+
+LANES = {
+    "inline": InlineLane,
+    "one thread": lambda: ThreadLane(1, 10),
+    "three threads": lambda: ThreadLane(3, 10),
+}
+WAYS = {
+    "inline": {"workers": 0},
+    "one thread": {"workers": 1},
+    "four threads": {"workers": 4},
+}
+GENEROUS_S = 20.0
+
+
+@pytest.fixture(params=LANES)
+def lane(request):
+    made = LANES[request.param]()
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=WAYS)
+def way(request):
+    return WAYS[request.param]
+
+
+def answers(lane, count):
+    got = []
+    while len(got) < count:
+        replies = lane.receive(GENEROUS_S)
+        assert replies, "no answer came"
+        got.extend(replies)
+    assert lane.receive(0.0) == []
+    return got
+
+
+def ask(ticket, source=0):
+    return Ask(source, ticket, 0, ticket, 7)
+
+
+def numbers(batches):
+    return [int(batch[0][0, 0]) for batch in batches]
+
+
+class TestLane:
+    def test_every_ask_is_answered_once_and_in_order(self, lane):
+        lane.add_source(0, open_source(Counting(50)))
+        for start in range(0, 12, 3):
+            lane.send(start % lane.workers, [ask(start), ask(start + 1), ask(start + 2)])
+        got = answers(lane, 12)
+        assert sorted(reply.ticket for reply in got) == list(range(12))
+        for worker in range(lane.workers):
+            mine = [reply.ticket for reply in got if reply.worker == worker]
+            assert mine == sorted(mine)
+        for reply in got:
+            outcome = lane.unpack(reply.payload)
+            assert isinstance(outcome, Value) and outcome.value[0][0, 0] == reply.ticket
+
+    def test_an_error_is_an_answer(self, lane):
+        lane.add_source(0, open_source(FailingAt(5, 1, KeyError("lost"))))
+        lane.send(0, [ask(0), ask(1), ask(2)])
+        outcomes = [lane.unpack(reply.payload) for reply in answers(lane, 3)]
+        assert [type(outcome) for outcome in outcomes] == [Value, Failure, Value]
+        assert isinstance(outcomes[1].error, KeyError) and outcomes[1].error.args == ("lost",)
+
+    def test_two_sources_are_kept_apart(self, lane):
+        lane.add_source(0, open_source(Counting(5)))
+        lane.add_source(1, open_source(NoisyCounting(5)))
+        lane.send(0, [ask(0), ask(1, source=1), ask(2)])
+        assert sorted((reply.source, reply.ticket) for reply in answers(lane, 3)) == [(0, 0), (0, 2), (1, 1)]
+
+    def test_times_come_with_the_answer(self, lane):
+        lane.add_source(0, open_source(Counting(5)))
+        lane.send(0, [ask(0)])
+        (reply,) = answers(lane, 1)
+        assert isinstance(reply, Got) and reply.make_s > 0 and reply.cpu_s >= 0
+
+    def test_closing_with_open_asks_ends_the_workers(self, lane):
+        lane.add_source(0, open_source(Counting(1000)))
+        lane.send(0, [ask(ticket) for ticket in range(200)])
+        lane.close()
+        lane.close()
+
+
+class TestFeed:
+    def test_the_stream_is_the_same_on_every_lane(self, way):
+        def run(way):
+            with stoker.Feed(NoisyCounting(9), seed=5, shuffle=True, **way) as feed:
+                return digest(itertools.chain.from_iterable(feed.epoch() for _ in range(3)))
+
+        assert run(way) == run({"workers": 0})
+
+    def test_each_index_comes_once_a_pass(self, way):
+        with stoker.Feed(Counting(11), seed=1, shuffle=True, **way) as feed:
+            for _ in range(3):
+                assert sorted(numbers(feed.epoch())) == list(range(11))
+
+    @pytest.mark.parametrize("steps", [1, 4, 7, 10, 25])
+    def test_epochs_are_windows_over_a_row_of_passes(self, way, steps):
+        source = Counting(7)
+        with stoker.Feed(source, **way) as feed:
+            feed.plan(epochs=4, steps=steps)
+            seen = [number for _ in range(4) for number in numbers(feed.epoch(steps))]
+        assert seen == [number % 7 for number in range(4 * steps)]
+        assert source.passes_ended == 4 * steps // 7
+
+    def test_what_is_planned_is_all_that_is_pulled(self, way):
+        pulled = itertools.count()
+        stream = ((number, number) for number in pulled)
+        with stoker.Feed(stream, **way) as feed:
+            feed.plan(epochs=2, steps=6)
+            for _ in range(2):
+                list(feed.epoch(6))
+        assert next(stream) == (12, 12)
+
+    def test_no_more_than_the_bound_is_pulled_ahead(self, way):
+        pulled = []
+        stream = (pulled.append(number) or number for number in itertools.count())
+        with stoker.Feed(stream, max_queue_size=3, **way) as feed:
+            feed.plan(epochs=1, steps=1000)
+            batches = feed.epoch(1000)
+            for taken in range(20):
+                next(batches)
+                assert len(pulled) <= taken + 1 + 3
+        assert len(pulled) <= 20 + 3
+
+    def test_an_error_comes_in_its_place_and_says_where(self, way):
+        with stoker.Feed(FailingAt(6, 3, OSError("disk")), **way) as feed:
+            batches = feed.epoch()
+            assert [int(next(batches)[0][0, 0]) for _ in range(3)] == [0, 1, 2]
+            with pytest.raises(OSError, match="disk") as caught:
+                next(batches)
+            assert any("index 3 of FailingAt" in note for note in caught.value.__notes__)
+            assert int(next(batches)[0][0, 0]) == 4
+
+    def test_stop_iteration_in_getitem_never_ends_an_epoch_in_silence(self, way):
+        with stoker.Feed(StopsInside(5, 2), **way) as feed, pytest.raises(stoker.SourceStopped):
+            list(feed.epoch())
+
+    def test_the_end_of_a_pass_is_told_once_before_the_next_begins(self, way):
+        log = []
+
+        class Logging(Counting):
+            def __getitem__(self, index):
+                log.append(("item", self.passes_ended))
+                return super().__getitem__(index)
+
+            def on_epoch_end(self):
+                super().on_epoch_end()
+                log.append(("end", threading.current_thread() is threading.main_thread()))
+
+        with stoker.Feed(Logging(5), **way) as feed:
+            feed.plan(epochs=3)
+            for _ in range(3):
+                list(feed.epoch())
+        if log:  # a process keeps its own log of items
+            assert [entry for entry in log if entry[0] == "end"] == [("end", True)] * 3
+            items = [entry[1] for entry in log if entry[0] == "item"]
+            assert items == sorted(items)
+
+    def test_a_pass_may_change_the_length(self, way):
+        class Growing(Counting):
+            def on_epoch_end(self):
+                self.length += 2
+
+        with stoker.Feed(Growing(3), **way) as feed:
+            assert [len(list(feed.epoch())) for _ in range(3)] == [3, 5, 7]
+
+    def test_an_array_shuffled_in_place_between_passes_changes_no_batch_that_waits(self, way):
+        class InPlace(stoker.Sequence):
+            def __init__(self):
+                self.rows = np.arange(12.0)
+
+            def __len__(self):
+                return 4
+
+            def __getitem__(self, index):
+                return self.rows[index * 3:index * 3 + 3], index
+
+            def on_epoch_end(self):
+                self.rows[:] = self.rows[::-1]
+
+        with stoker.Feed(InPlace(), **way) as feed:
+            seen = [batch[0].tolist() for _ in range(2) for batch in feed.epoch()]
+        rows = list(np.arange(12.0))
+        assert sum(seen[:4], []) == rows and sum(seen[4:], []) == rows[::-1]
+
+    def test_an_error_in_on_epoch_end_reaches_the_caller_after_the_last_batch(self, way):
+        class Breaking(Counting):
+            def on_epoch_end(self):
+                raise LookupError("end")
+
+        with stoker.Feed(Breaking(4), **way) as feed:
+            batches = feed.epoch()
+            assert numbers(itertools.islice(batches, 4)) == [0, 1, 2, 3]
+            with pytest.raises(LookupError, match="end"):
+                next(batches)
+
+    def test_a_feed_closed_early_leaves_nothing(self, way):
+        with stoker.Feed(Counting(1000), **way) as feed:
+            next(feed.epoch())
+        with pytest.raises(stoker.FeedClosed):
+            feed.epoch()
+
+    def test_a_stream_goes_on_where_it_stopped(self, way):
+        stream = iter(range(100))
+        with stoker.Feed(stream, **way) as feed:
+            assert [list(feed.epoch(4)), list(feed.epoch(4))] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+        with stoker.Feed(stream, **way) as feed:
+            assert list(feed.epoch(2)) == [8, 9]
+
+    def test_a_stream_that_ends_early_ends_the_epoch(self, way):
+        with stoker.Feed(iter(range(5)), **way) as feed:
+            assert list(feed.epoch(3)) == [0, 1, 2]
+            assert list(feed.epoch(3)) == [3, 4]
+            assert list(feed.epoch(3)) == []
+
+    def test_a_restartable_source_begins_anew_for_each_pass(self, way):
+        def three():
+            yield from range(3)
+
+        with stoker.Feed(three, **way) as feed:
+            feed.plan(epochs=3)
+            assert [list(feed.epoch()) for _ in range(3)] == [[0, 1, 2]] * 3
+        with stoker.Feed(three, **way) as feed:
+            assert [list(feed.epoch(4)) for _ in range(2)] == [[0, 1, 2, 0], [1, 2, 0, 1]]
+
+    def test_a_restartable_source_that_gives_nothing_is_refused(self, way):
+        with stoker.Feed(lambda: iter(()), **way) as feed, pytest.raises(stoker.SourceError, match="no batch"):
+            list(feed.epoch(3))
+
+    def test_a_generator_may_refill_the_same_arrays(self, way):
+        def refilled():
+            buffer = np.zeros(3)
+            for number in itertools.count():
+                buffer[:] = number
+                yield buffer, [buffer]
+
+        with stoker.Feed(refilled(), **way) as feed:
+            kept = [(int(x[0]), int(y[0][0])) for x, y in list(feed.epoch(40))] if way["workers"] else None
+            if kept is not None:
+                assert kept == [(number, number) for number in range(40)]
+
+    def test_a_sibling_shares_the_workers_and_keeps_its_own_order(self, way):
+        with stoker.Feed(Counting(5), **way) as feed:
+            other = feed.sibling(Counting(3))
+            for _ in range(3):
+                assert numbers(feed.epoch()) == [0, 1, 2, 3, 4]
+                assert numbers(other.epoch()) == [0, 1, 2]
+
+    @pytest.mark.parametrize("cut", range(12))
+    def test_a_feed_goes_on_from_any_position_on_any_lane(self, way, cut):
+        def rest(feed, taken):
+            left = [5 - taken % 5, *[5] * 3]
+            return digest(itertools.chain.from_iterable(feed.epoch(steps) for steps in left[:3]))
+
+        with stoker.Feed(NoisyCounting(5), seed=3, shuffle=True, workers=0) as whole:
+            batches = itertools.chain.from_iterable(whole.epoch(1) for _ in itertools.count())
+            list(itertools.islice(batches, cut))
+            expected = rest(whole, cut)
+        with stoker.Feed(NoisyCounting(5), seed=3, shuffle=True, **way) as feed:
+            for _ in range(cut):
+                next(feed.epoch(1))
+            state = feed.state_dict()
+        with stoker.Feed(NoisyCounting(5), seed=99, **way) as feed:
+            feed.load_state_dict(state)
+            assert rest(feed, cut) == expected

@@ -1,0 +1,140 @@
+"""The window under any order of answers, deaths and ends."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stoker.feed.messages import Ask
+from stoker.feed.window import Window
+
+
+def issue(window: Window, count: int) -> None:
+    for _ in range(count):
+        ticket = window.next_new
+        window.issue(Ask(0, ticket, 0, ticket, 0))
+
+
+class Crowd:
+    """Workers that answer in the order they were asked, when told to."""
+
+    def __init__(self, window: Window, workers: int) -> None:
+        self.window = window
+        self.open: list[deque[Ask]] = [deque() for _ in range(workers)]
+        self.made: list[int] = []
+
+    def hand_out(self) -> None:
+        for worker, asks in self.window.assign().items():
+            self.open[worker].extend(asks)
+
+    def answer(self, worker: int) -> None:
+        if self.open[worker]:
+            ask = self.open[worker].popleft()
+            self.made.append(ask.ticket)
+            assert self.window.got(worker, ask.ticket, f"batch {ask.ticket}")
+
+    def die(self, worker: int) -> None:
+        first = self.open[worker][0] if self.open[worker] else None
+        self.open[worker].clear()
+        assert self.window.died(worker) == first
+
+
+events = st.lists(st.tuples(st.sampled_from(["answer", "answer", "answer", "die", "take", "issue"]), st.integers(0, 4)), max_size=200)
+
+
+@given(bound=st.integers(1, 12), workers=st.integers(1, 5), events=events)
+def test_any_order_of_answers_and_deaths_gives_each_batch_once_in_order(bound, workers, events):
+    window = Window(bound, workers)
+    crowd = Crowd(window, workers)
+    taken = []
+    for event, number in events:
+        worker = number % workers
+        if event == "answer":
+            crowd.answer(worker)
+        elif event == "die":
+            crowd.die(worker)
+        elif event == "take" and window.is_ready():
+            taken.append(window.take()[1])
+        elif event == "issue":
+            issue(window, min(number, window.room))
+            crowd.hand_out()
+        window.check()
+        assert window.next_new - window.next_out <= bound
+    crowd.hand_out()
+    while window.next_out < window.next_new:
+        for worker in range(workers):
+            crowd.answer(worker)
+        while window.is_ready():
+            taken.append(window.take()[1])
+        window.check()
+    assert taken == [f"batch {ticket}" for ticket in range(window.next_new)]
+    assert window.is_idle
+
+
+@given(bound=st.integers(1, 8), end=st.integers(0, 20), seed=st.integers(0, 1000))
+def test_the_end_of_a_stream_takes_back_what_was_issued_after_it(bound, end, seed):
+    window = Window(bound, 3, owner=1)
+    luck = random.Random(seed)
+    open_asks: deque[Ask] = deque()
+    taken = []
+    while True:
+        issue(window, luck.randint(0, window.room))
+        for worker, asks in window.assign().items():
+            assert worker == 1
+            open_asks.extend(asks)
+        window.check()
+        if open_asks and luck.random() < 0.7:
+            ask = open_asks.popleft()
+            is_over = ask.ticket >= end
+            assert window.ended(1, ask.ticket) if is_over else window.got(1, ask.ticket, ask.ticket)
+            window.check()
+            if is_over and window.settle_end():
+                break
+        while window.is_ready() and luck.random() < 0.5:
+            taken.append(window.take()[1])
+    window.check()
+    while window.is_ready():
+        taken.append(window.take()[1])
+    assert taken == list(range(end))
+    assert window.next_new == end and window.room == bound
+
+
+def test_an_answer_from_a_worker_that_was_given_up_is_not_counted():
+    window = Window(4, 2)
+    issue(window, 2)
+    window.assign()
+    lost = window.died(0)
+    assert lost is not None and lost.ticket == 0
+    assert not window.got(0, 0, "late")
+    window.check()
+    window.assign()
+    window.check()
+
+
+def test_deaths_are_counted_for_the_batch_the_worker_was_at_and_not_for_those_behind_it():
+    window = Window(4, 1)
+    issue(window, 3)
+    for expected in (1, 2):
+        window.assign()
+        window.died(0)
+        assert (window.deaths(0), window.deaths(1)) == (expected, 0)
+    window.give_up(0, "an error")
+    window.check()
+    assert window.take()[1] == "an error"
+
+
+def test_tickets_are_spread_over_the_workers():
+    window = Window(6, 3)
+    issue(window, 6)
+    assert {worker: len(asks) for worker, asks in window.assign().items()} == {0: 2, 1: 2, 2: 2}
+
+
+def test_more_than_the_bound_is_refused():
+    window = Window(2, 1)
+    issue(window, 2)
+    with pytest.raises(AssertionError):
+        issue(window, 1)
