@@ -23,7 +23,7 @@ class Ask(NamedTuple):
     source: int
     ticket: int
     pass_number: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     seed: int
 
 

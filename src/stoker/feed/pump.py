@@ -104,9 +104,9 @@ class Pump:
             self.dispatch(desk)
             if desk.window.is_idle:
                 return
+            replies = self.lane.receive(self._tick_s(desk))
             if not replies:
                 self._judge_silence(desk)
-            replies = self.lane.receive(self._tick_s(desk))
 
     def _handle(self, reply: Got | Died) -> None:
         if isinstance(reply, Died):
