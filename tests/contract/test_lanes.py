@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 
 import numpy as np
@@ -97,6 +98,14 @@ class TestLane:
         lane.send(0, [ask(ticket) for ticket in range(200)])
         lane.close()
         lane.close()
+
+
+def test_threads_shorten_the_switch_interval_while_they_run():
+    before = sys.getswitchinterval()
+    with stoker.Feed(Counting(5), workers=2) as feed:
+        next(feed.epoch())
+        assert sys.getswitchinterval() < before
+    assert sys.getswitchinterval() == before
 
 
 class TestFeed:
