@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stoker.api import evaluate, evaluate_generator, fit, fit_generator, predict, predict_generator
 from stoker.errors import (
     BackendError,
     BatchError,
@@ -41,5 +42,11 @@ __all__ = [
     "WorkerDied",
     "WorkerError",
     "WorkerHung",
+    "evaluate",
+    "evaluate_generator",
+    "fit",
+    "fit_generator",
+    "predict",
+    "predict_generator",
     "rng",
 ]

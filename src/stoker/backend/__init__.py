@@ -1,0 +1,1 @@
+"""The frameworks: one file each, behind one small protocol."""

@@ -1,0 +1,193 @@
+"""What the backends share: everything about a Keras model that does not depend on the framework.
+
+Rules: public names of Keras, but for three that have no public counterpart and are named here with the reason; nothing is kept
+between calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+
+from stoker.batch.form import Batch
+from stoker.batch.spec import ModelSpec, Port, Ports
+
+ELEMENTWISE = frozenset({
+    "mean_squared_error", "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_logarithmic_error",
+    "binary_crossentropy", "categorical_crossentropy", "kl_divergence", "poisson", "huber", "log_cosh", "hinge", "squared_hinge",
+    "categorical_hinge", "cosine_similarity", "binary_focal_crossentropy", "categorical_focal_crossentropy",
+})
+"""Keras's own losses whose targets have the shape of the output."""
+
+
+def require_compiled(model: Any, call: str) -> None:
+    """Raise Keras's own error if the model has not been compiled (it has no public name)."""
+    model._assert_compile_called(call)
+
+
+def describe(model: Any) -> ModelSpec:
+    """What a model takes: names, shapes and dtypes of a functional or built Sequential model, nothing of any other.
+
+    A model with a training step of its own may do with its batches as it likes: it takes what comes.
+    """
+    has_own_step = any(_overrides(model, name) for name in ("train_step", "compute_loss", "test_step"))
+    loss = getattr(model, "loss", None)
+    graph = getattr(model, "_functional", None) or model
+    inputs, outputs = (getattr(graph, name, None) for name in ("_inputs_struct", "_outputs_struct"))
+    if has_own_step or inputs is None or outputs is None:
+        return ModelSpec(floatx=keras.config.floatx(), has_loss=bool(loss) and not has_own_step)
+    names = list(getattr(graph, "output_names", ()))
+    return ModelSpec(
+        inputs=_ports(inputs, [tensor.name for tensor in keras.tree.flatten(inputs)]),
+        outputs=_with_losses(_ports(outputs, names), loss),
+        floatx=keras.config.floatx(), has_loss=bool(loss))
+
+
+def _overrides(model: Any, name: str) -> bool:
+    return getattr(type(model), name, None) is not getattr(keras.Model, name, None)
+
+
+def _ports(structure: Any, names: list[str]) -> Ports | None:
+    """Ports of a flat structure; None for structures within structures, which are taken as they come."""
+    if isinstance(structure, dict):
+        keys, tensors, form = list(structure), list(structure.values()), "dict"
+        flat = keras.tree.flatten(structure)
+        names = [names[next(n for n, other in enumerate(flat) if other is tensor)] for tensor in tensors]
+    elif isinstance(structure, list | tuple):
+        keys, tensors, form = list(names), list(structure), "list" if len(structure) > 1 else "single"
+    else:
+        keys, tensors, form = list(names), [structure], "single"
+    if any(isinstance(tensor, dict | list | tuple) for tensor in tensors) or len(names) != len(tensors):
+        return None
+    made = tuple(Port(name=name, key=str(key), shape=tuple(tensor.shape), dtype=str(tensor.dtype))
+                 for name, key, tensor in zip(names, keys, tensors, strict=True))
+    return Ports(form=form, ports=made)  # type: ignore[arg-type]
+
+
+def _with_losses(ports: Ports | None, loss: Any) -> Ports | None:
+    """Ports of outputs, with what their losses say of their targets."""
+    if ports is None:
+        return None
+    made = []
+    for place, port in enumerate(ports.ports):
+        own = _loss_of(loss, port, place, len(ports.ports))
+        name = _loss_name(own)
+        made.append(Port(
+            name=port.name, key=port.key, shape=port.shape, dtype=port.dtype, labels="sparse" in name, strict=name in ELEMENTWISE,
+            needed=own is not None or loss is None))
+    return Ports(form=ports.form, ports=tuple(made))
+
+
+def _loss_of(loss: Any, port: Port, place: int, count: int) -> Any:
+    if isinstance(loss, dict):
+        return loss.get(port.name, loss.get(port.key))
+    if isinstance(loss, list | tuple):
+        return loss[place] if len(loss) == count else None
+    return loss
+
+
+def _loss_name(loss: Any) -> str:
+    """The function's name of one of Keras's own losses; for others their own name, which no table holds."""
+    if loss is None:
+        return ""
+    if isinstance(loss, str):
+        found = keras.losses.get(loss)
+        return str(getattr(found, "__name__", loss))
+    module = getattr(loss, "__module__", None) or type(loss).__module__
+    function = getattr(loss, "fn", loss) if isinstance(loss, keras.losses.Loss) else loss
+    name = str(getattr(function, "__name__", type(function).__name__)).lower()
+    is_own = str(getattr(function, "__module__", module)).startswith("keras.")
+    return name if is_own or "sparse" in name else f"custom {name}"
+
+
+def is_built(model: Any) -> bool:
+    """Whether layers, loss, metrics and optimizer have all their variables."""
+    parts = (model._compile_metrics, model._compile_loss, model.optimizer) if model.compiled else ()
+    return bool(model.built) and all(part is None or part.built for part in parts) and all(
+        layer.built for layer in model._flatten_layers())
+
+
+def build(model: Any, data: Any) -> None:
+    """Build what is not built yet from a batch's shapes; what Keras's own trainers call (it has no public name)."""
+    model._symbolic_build(data_batch=data)
+
+
+def as_data(batch: Batch) -> tuple[Any, ...]:
+    """A batch as Keras's steps take it."""
+    if batch.weights is None:
+        return (batch.inputs, batch.targets)
+    return (batch.inputs, batch.targets, batch.weights)
+
+
+def to_floats(logs: Any) -> dict[str, Any]:
+    """Logs as Python floats; what is no scalar becomes a numpy array."""
+    made = {}
+    for name, value in logs.items():
+        array = np.asarray(keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else value)
+        made[name] = float(array) if array.size == 1 else array
+    return made
+
+
+def metric_order(model: Any) -> list[str]:
+    """Names of loss and metrics in the order in which they were declared."""
+    names: list[str] = []
+    for metric in model.metrics:
+        within = getattr(metric, "metrics", None)
+        names += [inner.name for inner in within] if isinstance(within, list) else [metric.name]
+    return names
+
+
+def in_order(logs: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Logs in the order of names, others after."""
+    first = {name: logs[name] for name in names if name in logs}
+    return {**first, **{name: value for name, value in logs.items() if name not in first}}
+
+
+def pass_result(model: Any, logs: dict[str, Any]) -> dict[str, Any]:
+    """The logs of a whole pass: the model's metrics where they have the names of the last logs, as Keras decides it."""
+    if not _overrides(model, "train_step") and not _overrides(model, "test_step"):
+        return logs
+    result = to_floats(model.get_metrics_result())
+    return result if set(result) == set(logs) else logs
+
+
+def finish_training(model: Any) -> None:
+    """Let the optimizer put averaged weights in place."""
+    if isinstance(model.optimizer, keras.optimizers.Optimizer):
+        model.optimizer.finalize_variable_values(model.trainable_weights)
+
+
+class KerasCallbacks:
+    """The part of ``Backend`` that is the same for every framework."""
+
+    callback_base = keras.callbacks.Callback
+
+    def require_compiled(self, model: Any, call: str) -> None:
+        """See ``Backend``."""
+        require_compiled(model, call)
+
+    def describe(self, model: Any) -> ModelSpec:
+        """See ``Backend``."""
+        return describe(model)
+
+    def new_history(self) -> Any:
+        """See ``Backend``."""
+        return keras.callbacks.History()
+
+    def is_history(self, callback: Any) -> bool:
+        """See ``Backend``."""
+        return isinstance(callback, keras.callbacks.History)
+
+    def metric_names(self, model: Any) -> list[str]:
+        """See ``Backend``."""
+        return metric_order(model) if model.compiled else []
+
+    def ignores_batches(self, callback: Any) -> bool:
+        """See ``Backend``."""
+        own = type(callback)
+        if own in (keras.callbacks.ModelCheckpoint, keras.callbacks.BackupAndRestore):
+            return bool(callback.save_freq == "epoch")
+        return False

@@ -1,0 +1,176 @@
+"""Reads the batches of one call: form, match with the model, casts and class weights, at a few microseconds a batch.
+
+What was decided for a batch holds for every batch of the same structure, shapes and dtypes; it is kept under that key and found
+again without any check.
+
+Rules: one reader for one model and one phase; used from one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stoker.batch.form import Batch, common_length, split, split_for_predict, to_arrays
+from stoker.batch.spec import ModelSpec, Port, Ports, arrange, check_input, check_target, input_cast, target_cast
+from stoker.batch.weights import ClassWeights
+from stoker.errors import BatchError
+
+KNOWN_LIMIT = 256
+"""Structures remembered at once. Text batches padded to their own length may bring a new one each time."""
+
+Build = Callable[[list[NDArray[Any]]], Any]
+
+
+class BatchReader:
+    """Makes batches of what a source yields, in the form that the model takes.
+
+    Args:
+        spec: what the model takes.
+        class_weights: weights to multiply with, or None.
+        predict: read for predict.
+    """
+
+    def __init__(self, spec: ModelSpec, class_weights: ClassWeights | None = None, *, predict: bool = False) -> None:
+        self._spec = spec
+        self._class_weights = class_weights
+        self._predict = predict
+        self._known: dict[Any, tuple[Build, int]] = {}
+
+    def read(self, item: Any, index: int) -> Batch:
+        """Read one item.
+
+        Args:
+            item: what the source yielded.
+            index: the number of the batch in its epoch, for messages.
+
+        Returns:
+            The batch as the model takes it.
+
+        Raises:
+            BatchError: the item's form, lengths, names, shapes or dtypes are wrong.
+        """
+        found: list[NDArray[Any]] = []
+        key = _scan(item, found)
+        known = self._known.get(key) if key is not None else None
+        if known is None:
+            found, known = self._learn(item, key, f"batch {index}")
+        build, size = known
+        inputs, targets, weights = build(found)
+        if self._class_weights is not None:
+            weights = self._class_weights.apply(targets, weights, self._spec.outputs, f"batch {index}")
+        return Batch(inputs, targets, weights, size)
+
+    def _learn(self, item: Any, key: Any, where: str) -> tuple[list[NDArray[Any]], tuple[Build, int]]:
+        """Check an item in full, and remember what is to be done with its like."""
+        parts = split_for_predict(item, where) if self._predict else split(item, where)
+        names = ("inputs", "targets", "sample_weights")
+        inputs, targets, weights = (to_arrays(part, name, where) for part, name in zip(parts, names, strict=True))
+        size = common_length(inputs, targets, weights, where)
+        found: list[NDArray[Any]] = []
+        if _scan(item, found) is None:
+            found = []
+            _scan((inputs, targets, weights), found)
+        places = {id(array): number for number, array in enumerate(found)}
+        build = self._compile(inputs, targets, weights, places, where)
+        known = (build, size)
+        if key is not None:
+            if len(self._known) >= KNOWN_LIMIT:
+                self._known.clear()
+            self._known[key] = known
+        return found, known
+
+    def _compile(self, inputs: Any, targets: Any, weights: Any, places: dict[int, int], where: str) -> Build:
+        spec = self._spec
+        if targets is None and spec.has_loss and not self._predict:
+            raise BatchError("a batch has no targets", got="None", expected="targets for the model's loss", where=where,
+                             remedy="Yield (inputs, targets).")
+
+        def as_input(port: Port | None, path: str, array: Any) -> Build:
+            if port is not None:
+                check_input(port, path, array, where)
+            return _leaf(places[id(array)], input_cast(array.dtype, spec.floatx), array.dtype)
+
+        def as_target(port: Port | None, path: str, array: Any) -> Build:
+            if port is not None:
+                check_target(port, path, array, where)
+            return _leaf(places[id(array)], target_cast(port, array.dtype, spec.has_loss, spec.floatx), array.dtype)
+
+        def as_weight(port: Port | None, path: str, array: Any) -> Build:
+            return _leaf(places[id(array)], None if array.dtype == spec.floatx else spec.floatx, array.dtype)
+
+        outputs = spec.outputs
+        single_weight = isinstance(weights, np.ndarray) and outputs is not None and outputs.form != "single"
+        return _triple(
+            _part(inputs, spec.inputs, "inputs", where, as_input),
+            _part(targets, outputs, "targets", where, as_target),
+            _part(weights, None if single_weight else outputs, "sample_weights", where, as_weight))
+
+
+def _scan(part: Any, found: list[NDArray[Any]]) -> Any:
+    """Structure, shapes and dtypes as a key, and the arrays in order; None where something is no array."""
+    kind = type(part)
+    if kind is np.ndarray:
+        found.append(part)
+        return (part.dtype, part.shape) if part.dtype.kind != "O" else None
+    if part is None:
+        return False
+    if kind is tuple or kind is list:
+        keys = [_scan(value, found) for value in part]
+        return None if None in keys else (kind, *keys)
+    if kind is dict:
+        keys = [_scan(value, found) for value in part.values()]
+        return None if None in keys else (*part, *keys)
+    return None
+
+
+def _leaf(number: int, cast: str | None, dtype: np.dtype[Any]) -> Build:
+    if cast is None or dtype == cast:
+        return lambda found: found[number]
+    return lambda found: found[number].astype(cast)
+
+
+def _part(part: Any, ports: Ports | None, path: str, where: str, leaf: Callable[[Port | None, str, Any], Build]) -> Build | None:
+    """How one part of a batch is built from the arrays that were found."""
+    matched = arrange(part, ports, path, where)
+    if matched is None:
+        return _as_it_is(part, path, leaf)
+    assert ports is not None
+    nested = [place for _, place, array in matched if array is not None and not isinstance(array, np.ndarray)]
+    if nested:
+        raise BatchError("an array was expected", got="a list or dict of arrays", expected="one array",
+                         where=f"{nested[0]}, {where}", remedy="Yield one array for each input and output.")
+    builds = [None if array is None else leaf(port, place, array) for port, place, array in matched]
+    if ports.form == "single":
+        return builds[0]
+    if ports.form == "dict":
+        return _mapping({port.key: build for port, build in zip(ports.ports, builds, strict=True)})
+    return _listing(builds, list)
+
+
+def _as_it_is(part: Any, path: str, leaf: Callable[[Port | None, str, Any], Build]) -> Build | None:
+    if part is None:
+        return None
+    if isinstance(part, dict):
+        return _mapping({key: _as_it_is(value, f"{path}[{key!r}]", leaf) for key, value in part.items()})
+    if isinstance(part, tuple | list):
+        return _listing([_as_it_is(value, f"{path}[{n}]", leaf) for n, value in enumerate(part)], type(part))
+    return leaf(None, path, part)
+
+
+def _mapping(builds: dict[Any, Build | None]) -> Build:
+    return lambda found: {key: build and build(found) for key, build in builds.items()}
+
+
+def _listing(builds: list[Build | None], kind: Callable[[Any], Any]) -> Build:
+    return lambda found: kind([build and build(found) for build in builds])
+
+
+def _triple(inputs: Build | None, targets: Build | None, weights: Build | None) -> Build:
+    assert inputs is not None
+    if targets is not None and weights is None:
+        return lambda found: (inputs(found), targets(found), None)
+    return lambda found: (inputs(found), targets and targets(found), weights and weights(found))

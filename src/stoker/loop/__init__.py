@@ -1,0 +1,1 @@
+"""Epochs, steps, validation, callbacks: the training loop."""

@@ -1,0 +1,256 @@
+"""fit, evaluate and predict: the calls, from the first event to the last.
+
+    train_begin
+    for each epoch:
+        epoch_begin
+        run_epoch(training batches)
+        unless a callback asked to stop: test_begin, run_epoch(validation batches), test_end
+        epoch_end with loss, metrics, val_...
+        stop if a callback asked for it, or the source has ended
+    train_end                                         also when an exception escapes
+
+Rules: the model holds its latest state whenever a hook runs and when the call ends, in whatever way; the feed is open for the time of
+the call alone; every early end has a reason that is told.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any
+
+from stoker.backend.protocol import Phase, Session
+from stoker.batch.reader import BatchReader
+from stoker.batch.weights import read_class_weight
+from stoker.errors import SourceError, StokerWarning
+from stoker.feed.feed import Feed
+from stoker.history import EpochRecord
+from stoker.history import Phase as ShownPhase
+from stoker.loop.callbacks import Callbacks
+from stoker.loop.epoch import Listeners, run_epoch
+from stoker.loop.outputs import Outputs
+from stoker.loop.plan import FitPlan, RunPlan, Validation, expected_steps
+from stoker.loop.progress import Progress, StopReason, text_of
+
+
+def fit(plan: FitPlan) -> Any:
+    """Train.
+
+    Returns:
+        ``keras.callbacks.History``; also ``model.history``.
+    """
+    callbacks = Callbacks(plan.callbacks, plan.backend, plan.model)
+    history = _history_of(callbacks, plan)
+    callbacks.introduce(_fit_params(plan))
+    with plan.backend.session(plan.model) as session, _closing(plan.reporter):
+        callbacks.attach(session)
+        run = _Fit(plan, callbacks, session, history)
+        plan.model.stop_training = False
+        plan.model.history = history
+        try:
+            callbacks.tell("train_begin", {})
+            plan.reporter.train_begin(plan.epochs, plan.initial_epoch, plan.steps)
+            if plan.initial_epoch < plan.epochs:
+                run.epochs()
+            session.finish_training()
+        finally:
+            session.publish()
+            callbacks.tell("train_end", run.last_logs)
+        plan.model.history = history
+    return history
+
+
+class _Fit:
+    """A call of fit under way: what its epochs share."""
+
+    def __init__(self, plan: FitPlan, callbacks: Callbacks, session: Session, history: Any) -> None:
+        self._plan = plan
+        self._callbacks = callbacks
+        self._session = session
+        self._history = history
+        self._batch_size = 0
+        self._validation: Feed | None = None
+        self.last_logs: dict[str, Any] = {}
+
+    def epochs(self) -> None:
+        """Run the epochs."""
+        plan = self._plan
+        outputs = plan.backend.describe(plan.model).outputs
+        class_weights = read_class_weight(plan.class_weight, outputs)
+        plan.feed.plan(epochs=plan.epochs - plan.initial_epoch, steps=plan.steps)
+        plan.feed.before_pass_end = self._session.wait
+        with plan.feed:
+            for epoch in range(plan.initial_epoch, plan.epochs):
+                reader = BatchReader(plan.backend.describe(plan.model), class_weights)
+                if self._epoch(epoch, reader) is not StopReason.COMPLETED or plan.model.stop_training:
+                    return
+
+    def _epoch(self, epoch: int, reader: BatchReader) -> StopReason:
+        """One epoch with its validation, from its first event to its last."""
+        plan, callbacks, session = self._plan, self._callbacks, self._session
+        began = monotonic()
+        callbacks.tell("epoch_begin", epoch, {})
+        expected = expected_steps(plan.feed, plan.steps)
+        step = session.begin("train")
+        plan.reporter.epoch_begin(epoch, expected, "train")
+        progress = run_epoch(
+            plan.feed.epoch(plan.steps), reader.read, step, session, self._listeners("train"), expected)
+        if progress.reason is StopReason.SOURCE_ENDED:
+            _warn_of_end(plan.feed, progress, expected)
+        if progress.steps == 0:
+            return progress.reason
+        self._batch_size = self._batch_size or -(-progress.samples // progress.steps)
+        logs = session.result(progress.raw)
+        figures = plan.feed.meter.take()
+        reason = None if progress.reason is StopReason.COMPLETED else text_of(progress, expected)
+        if plan.validation is not None and plan.validation.wants(epoch) and not self._has_stopped(progress):
+            logs.update({f"val_{name}": value for name, value in self._validate(plan.validation, epoch).items()})
+        callbacks.tell("epoch_end", epoch, logs)
+        self.last_logs = logs
+        self._record(epoch, progress, logs, figures, monotonic() - began, expected)
+        plan.reporter.epoch_end(epoch, logs, figures, reason)
+        return progress.reason
+
+    def _has_stopped(self, progress: Progress) -> bool:
+        return progress.reason is StopReason.STOP_REQUESTED
+
+    def _listeners(self, phase: Phase) -> Listeners:
+        model, callbacks = self._plan.model, self._callbacks
+        must_stop = (lambda: model.stop_training) if phase == "train" else _never
+        return Listeners(callbacks.batch_begin(phase), callbacks.batch_end(phase), self._plan.reporter, must_stop)
+
+    def _validate(self, validation: Validation, epoch: int) -> dict[str, Any]:
+        """Run validation and return its logs."""
+        plan, callbacks, session = self._plan, self._callbacks, self._session
+        feed = self._validation_feed(validation)
+        feed.plan(epochs=1, steps=validation.steps)
+        expected = expected_steps(feed, validation.steps)
+        plan.reporter.epoch_begin(epoch, expected, "validate")
+        callbacks.tell("test_begin", {})
+        step = session.begin("test")
+        reader = BatchReader(plan.backend.describe(plan.model))
+        progress = run_epoch(feed.epoch(validation.steps), reader.read, step, session, self._listeners("test"), expected)
+        if progress.reason is StopReason.SOURCE_ENDED:
+            _warn_of_end(feed, progress, expected)
+        logs = _result(session, progress, feed)
+        callbacks.tell("test_end", logs)
+        plan.reporter.epoch_end(epoch, logs, feed.meter.take(), None)
+        return logs
+
+    def _validation_feed(self, validation: Validation) -> Feed:
+        """The feed of validation data: one that goes on for streams and whole passes, a fresh one for parts of a pass.
+
+        Parts of a pass are always the first batches, so that results of different epochs can be compared.
+        """
+        feed = self._validation
+        if feed is None or (validation.steps is not None and feed.kind != "stream"):
+            feed = self._plan.feed.sibling(validation.make_source(self._batch_size))
+            feed.before_pass_end = self._session.wait
+            self._validation = feed
+        return feed
+
+    def _record(
+        self, epoch: int, progress: Progress, logs: dict[str, Any], figures: Any, elapsed_s: float, expected: int | None
+    ) -> None:
+        """Keep what happened on the History that callers get."""
+        self._history.feed.append(figures)
+        self._history.records.append(EpochRecord(
+            epoch, progress.steps, progress.samples, dict(logs), figures, elapsed_s, text_of(progress, expected)))
+
+
+def evaluate(plan: RunPlan) -> dict[str, Any]:
+    """Evaluate; returns loss and metrics by name, in the order in which they were declared."""
+    return _run(plan, "test", "evaluate", None)
+
+
+def predict(plan: RunPlan) -> Any:
+    """Predict; returns outputs of all batches, concatenated, in the model's structure."""
+    outputs = Outputs()
+    _run(plan, "predict", "predict", outputs)
+    return outputs.joined()
+
+
+def _run(plan: RunPlan, phase: Phase, shown: ShownPhase, outputs: Outputs | None) -> dict[str, Any]:
+    """A call of evaluate or predict."""
+    callbacks = Callbacks(plan.callbacks, plan.backend, plan.model)
+    callbacks.introduce(_run_params(plan))
+    with plan.backend.session(plan.model) as session, _closing(plan.reporter):
+        callbacks.attach(session)
+        if outputs is not None:
+            outputs.convert = session.outputs
+        plan.feed.plan(epochs=1, steps=plan.steps)
+        plan.feed.before_pass_end = session.wait
+        callbacks.tell(f"{phase}_begin", {})
+        with plan.feed as feed:
+            expected = expected_steps(feed, plan.steps)
+            step = session.begin(phase)
+            plan.reporter.epoch_begin(0, expected, shown)
+            reader = BatchReader(plan.backend.describe(plan.model), predict=phase == "predict")
+            listeners = Listeners(
+                callbacks.batch_begin(phase), callbacks.batch_end(phase), plan.reporter, _never, outputs and outputs.add)
+            progress = run_epoch(feed.epoch(plan.steps), reader.read, step, session, listeners, expected)
+            if progress.reason is StopReason.SOURCE_ENDED:
+                _warn_of_end(feed, progress, expected)
+            logs = {} if phase == "predict" else _result(session, progress, feed)
+            figures = feed.meter.take()
+        callbacks.tell(f"{phase}_end", logs)
+        plan.reporter.epoch_end(0, logs, figures, None)
+    return logs
+
+
+def _result(session: Session, progress: Progress, feed: Feed) -> dict[str, Any]:
+    if progress.steps == 0:
+        raise SourceError("the source gave no batch", got="none", expected="at least one batch", where=feed.source.label,
+                          remedy="Pass an iterator that is not used up.")
+    return session.result(progress.raw)
+
+
+def _never() -> bool:
+    return False
+
+
+def _warn_of_end(feed: Feed, progress: Progress, expected: int | None) -> None:
+    warnings.warn(
+        f"{feed.source.label} ended after {progress.steps} of {expected} batches; the call ends here. Let the generator yield for "
+        f"ever, or lower the number of steps.", StokerWarning, stacklevel=2)
+
+
+def _history_of(callbacks: Callbacks, plan: FitPlan) -> Any:
+    """The caller's own History callback, or a new one that is told last."""
+    mine = next((callback for callback in callbacks.all if plan.backend.is_history(callback)), None)
+    if mine is None:
+        mine = plan.backend.new_history()
+        callbacks.add_last(mine)
+    mine.epoch = []
+    mine.feed = []
+    mine.records = []
+    return mine
+
+
+def _fit_params(plan: FitPlan) -> dict[str, Any]:
+    """What callbacks find in ``params``."""
+    has_validation = plan.validation is not None
+    names = plan.backend.metric_names(plan.model)
+    metrics = names + [f"val_{name}" for name in names] if has_validation else names
+    return {
+        "epochs": plan.epochs, "steps": expected_steps(plan.feed, plan.steps), "verbose": plan.verbose,
+        "do_validation": has_validation, "metrics": metrics,
+    }
+
+
+def _run_params(plan: RunPlan) -> dict[str, Any]:
+    return {
+        "epochs": 1, "steps": expected_steps(plan.feed, plan.steps), "verbose": plan.verbose, "do_validation": False,
+        "metrics": plan.backend.metric_names(plan.model),
+    }
+
+
+@contextmanager
+def _closing(reporter: Any) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        reporter.close()
+

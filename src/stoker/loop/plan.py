@@ -1,0 +1,92 @@
+"""What a call is going to do, settled before anything runs.
+
+Rules: frozen; made by ``api.py`` of checked arguments; opens nothing and pulls nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from stoker.backend.protocol import Backend
+from stoker.feed.feed import Feed
+from stoker.history import Reporter
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Validation of a call of fit.
+
+    Args:
+        make_source: gives the source; called with the size of a training batch, in which whole arrays are cut.
+        steps: batches of each validation; None for a whole pass.
+        wants: whether an epoch, by its number, is followed by validation.
+    """
+
+    make_source: Callable[[int], Any]
+    steps: int | None
+    wants: Callable[[int], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class FitPlan:
+    """A call of fit.
+
+    Args:
+        backend: the framework.
+        model: the compiled model.
+        feed: the training data, not yet open.
+        steps: batches of an epoch; None for a whole pass.
+        initial_epoch: the number of the first epoch.
+        epochs: the number after the last one.
+        callbacks: as the caller passed them.
+        class_weight: as the caller passed it.
+        validation: or None.
+        reporter: shows progress.
+        verbose: as callbacks read it in their ``params``.
+    """
+
+    backend: Backend
+    model: Any
+    feed: Feed
+    steps: int | None
+    initial_epoch: int
+    epochs: int
+    callbacks: Any
+    class_weight: Any
+    validation: Validation | None
+    reporter: Reporter
+    verbose: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """A call of evaluate or predict; see ``FitPlan``."""
+
+    backend: Backend
+    model: Any
+    feed: Feed
+    steps: int | None
+    callbacks: Any
+    reporter: Reporter
+    verbose: int
+
+
+def epochs_wanted(validation_freq: Any) -> Callable[[int], bool]:
+    """Whether an epoch is followed by validation: every n-th, or those whose numbers (from 1) are listed."""
+    if isinstance(validation_freq, int):
+        return lambda epoch: (epoch + 1) % validation_freq == 0
+    listed = frozenset(validation_freq)
+    return lambda epoch: epoch + 1 in listed
+
+
+def expected_steps(feed: Feed, steps: int | None) -> int | None:
+    """Batches of the next epoch as far as they are known."""
+    return steps if steps is not None else feed.length()
+
+
+def rounded_up(samples: int, batch_size: int) -> int:
+    """Batches that hold so many samples."""
+    return math.ceil(samples / batch_size)
