@@ -61,7 +61,8 @@ class Hub:
             return ThreadLane(options.workers, options.max_queue_size)
         from stoker.feed.processes import ProcessLane
 
-        return ProcessLane(options.workers, options.max_queue_size)
+        lane: Lane = ProcessLane(options.workers, options.max_queue_size)
+        return lane
 
     def close(self) -> None:
         """End every worker."""
