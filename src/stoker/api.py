@@ -232,7 +232,7 @@ def _validation(data: Any, steps: Any, batch_size: Any, freq: Any) -> Validation
     rows = None if batch_size is None else whole_number("validation_batch_size", batch_size, 1)
     if data is None:
         return None
-    if isinstance(data, tuple) or (isinstance(data, list) and data and all(map(_may_be_part, data))):
+    if isinstance(data, tuple) or (isinstance(data, list) and any(_is_array(part) for part in data)):
         parts = _validation_arrays(tuple(data))
         return Validation(lambda size: ArraySource(parts, rows or size), count, wants)
     feed = Feed(open_source(data), workers=0, seed=0)

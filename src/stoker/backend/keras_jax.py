@@ -68,7 +68,7 @@ class JaxSession:
         try:
             raw, state = self._function(state, data)  # type: ignore[misc]
             if self._must_wait:
-                jax.block_until_ready(state)
+                _block(state)
             self._state = state
         finally:
             guard.busy = False
@@ -120,7 +120,7 @@ class JaxSession:
     def wait(self) -> None:
         """See ``Session``."""
         if self._last is not None:
-            jax.block_until_ready(self._last)
+            _block(self._last)
 
     def finish_training(self) -> None:
         """See ``Session``."""
@@ -147,6 +147,10 @@ class JaxSession:
             return
         with keras.StatelessScope():
             self._model(data[0])
+
+
+def _block(arrays: Any) -> None:
+    jax.block_until_ready(arrays)
 
 
 def _value(variable: Any) -> Any:
@@ -205,9 +209,14 @@ def _compile(model: Any, phase: Phase, state: Any, data: Any) -> tuple[Callable[
     if model.run_eagerly or not model.jit_compile:
         return step, False
     donating = jax.jit(step, donate_argnums=0)
-    if jax.config.jax_debug_nans or jax.config.jax_debug_infs or _calls_host(donating.trace(state, data).jaxpr.jaxpr):
+    if _looks_for_nan() or _calls_host(donating.trace(state, data).jaxpr.jaxpr):
         return jax.jit(step), True
     return donating, False
+
+
+def _looks_for_nan() -> bool:
+    config: Any = jax.config
+    return bool(config.jax_debug_nans or config.jax_debug_infs)
 
 
 def _predict_step(model: Any) -> Callable[..., Any]:

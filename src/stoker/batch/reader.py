@@ -9,6 +9,7 @@ Rules: one reader for one model and one phase; used from one thread.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from stoker.batch.form import Batch, common_length, split, split_for_predict, to_arrays
 from stoker.batch.spec import ModelSpec, Port, Ports, arrange, check_input, check_target, input_cast, target_cast
+from stoker.batch.tree import map_leaves
 from stoker.batch.weights import ClassWeights
 from stoker.errors import BatchError
 
@@ -23,6 +25,7 @@ KNOWN_LIMIT = 256
 """Structures remembered at once. Text batches padded to their own length may bring a new one each time."""
 
 Build = Callable[[list[NDArray[Any]]], Any]
+AsLeaf = Callable[[Any, str, Any], Build]
 
 
 class BatchReader:
@@ -71,39 +74,43 @@ class BatchReader:
         inputs, targets, weights = (to_arrays(part, name, where) for part, name in zip(parts, names, strict=True))
         size = common_length(inputs, targets, weights, where)
         found: list[NDArray[Any]] = []
-        if _scan(item, found) is None:
-            found = []
-            _scan((inputs, targets, weights), found)
-        places = {id(array): number for number, array in enumerate(found)}
-        build = self._compile(inputs, targets, weights, places, where)
+        numbered = [_numbered(part, found) for part in (inputs, targets, weights)]
+        build = self._compile(numbered[0], numbered[1], numbered[2], where)
         known = (build, size)
-        if key is not None:
+        if key is not None and self._is_as_scanned(item, found):
             if len(self._known) >= KNOWN_LIMIT:
                 self._known.clear()
             self._known[key] = known
         return found, known
 
-    def _compile(self, inputs: Any, targets: Any, weights: Any, places: dict[int, int], where: str) -> Build:
+    @staticmethod
+    def _is_as_scanned(item: Any, found: list[NDArray[Any]]) -> bool:
+        """Whether the arrays of the item itself are those of the batch, in the same order (predict ignores later ones)."""
+        scanned: list[NDArray[Any]] = []
+        _scan(item, scanned)
+        return len(scanned) >= len(found) and all(mine is theirs for mine, theirs in zip(scanned, found, strict=False))
+
+    def _compile(self, inputs: Any, targets: Any, weights: Any, where: str) -> Build:
         spec = self._spec
         if targets is None and spec.has_loss and not self._predict:
             raise BatchError("a batch has no targets", got="None", expected="targets for the model's loss", where=where,
                              remedy="Yield (inputs, targets).")
 
-        def as_input(port: Port | None, path: str, array: Any) -> Build:
+        def as_input(port: Port | None, path: str, leaf: _Numbered) -> Build:
             if port is not None:
-                check_input(port, path, array, where)
-            return _leaf(places[id(array)], input_cast(array.dtype, spec.floatx), array.dtype)
+                check_input(port, path, leaf.array, where)
+            return leaf.build(input_cast(leaf.array.dtype, spec.floatx))
 
-        def as_target(port: Port | None, path: str, array: Any) -> Build:
+        def as_target(port: Port | None, path: str, leaf: _Numbered) -> Build:
             if port is not None:
-                check_target(port, path, array, where)
-            return _leaf(places[id(array)], target_cast(port, array.dtype, spec.has_loss, spec.floatx), array.dtype)
+                check_target(port, path, leaf.array, where)
+            return leaf.build(target_cast(port, leaf.array.dtype, spec.has_loss, spec.floatx))
 
-        def as_weight(port: Port | None, path: str, array: Any) -> Build:
-            return _leaf(places[id(array)], None if array.dtype == spec.floatx else spec.floatx, array.dtype)
+        def as_weight(port: Port | None, path: str, leaf: _Numbered) -> Build:
+            return leaf.build(None if leaf.array.dtype == spec.floatx else spec.floatx)
 
         outputs = spec.outputs
-        single_weight = isinstance(weights, np.ndarray) and outputs is not None and outputs.form != "single"
+        single_weight = isinstance(weights, _Numbered) and outputs is not None and outputs.form != "single"
         return _triple(
             _part(inputs, spec.inputs, "inputs", where, as_input),
             _part(targets, outputs, "targets", where, as_target),
@@ -127,19 +134,38 @@ def _scan(part: Any, found: list[NDArray[Any]]) -> Any:
     return None
 
 
-def _leaf(number: int, cast: str | None, dtype: np.dtype[Any]) -> Build:
-    if cast is None or dtype == cast:
-        return lambda found: found[number]
-    return lambda found: found[number].astype(cast)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Numbered:
+    """An array and its place in the order in which the arrays of a batch are found."""
+
+    number: int
+    array: NDArray[Any]
+
+    def build(self, cast: str | None) -> Build:
+        """How the array is had from all that were found, in another dtype if need be."""
+        number = self.number
+        if cast is None:
+            return lambda found: found[number]
+        return lambda found: found[number].astype(cast)
 
 
-def _part(part: Any, ports: Ports | None, path: str, where: str, leaf: Callable[[Port | None, str, Any], Build]) -> Build | None:
+def _numbered(part: Any, found: list[NDArray[Any]]) -> Any:
+    """The same structure with numbered arrays; the arrays are appended to ``found``."""
+
+    def number(array: NDArray[Any]) -> _Numbered:
+        found.append(array)
+        return _Numbered(len(found) - 1, array)
+
+    return map_leaves(number, part)
+
+
+def _part(part: Any, ports: Ports | None, path: str, where: str, leaf: AsLeaf) -> Build | None:
     """How one part of a batch is built from the arrays that were found."""
     matched = arrange(part, ports, path, where)
     if matched is None:
         return _as_it_is(part, path, leaf)
     assert ports is not None
-    nested = [place for _, place, array in matched if array is not None and not isinstance(array, np.ndarray)]
+    nested = [place for _, place, array in matched if array is not None and not isinstance(array, _Numbered)]
     if nested:
         raise BatchError("an array was expected", got="a list or dict of arrays", expected="one array",
                          where=f"{nested[0]}, {where}", remedy="Yield one array for each input and output.")
@@ -151,7 +177,7 @@ def _part(part: Any, ports: Ports | None, path: str, where: str, leaf: Callable[
     return _listing(builds, list)
 
 
-def _as_it_is(part: Any, path: str, leaf: Callable[[Port | None, str, Any], Build]) -> Build | None:
+def _as_it_is(part: Any, path: str, leaf: AsLeaf) -> Build | None:
     if part is None:
         return None
     if isinstance(part, dict):

@@ -71,9 +71,9 @@ class ClassTable:
 def class_numbers(targets: NDArray[Any], labels: bool) -> NDArray[Any]:
     """The class of each row: argmax of one-hot targets, or the value."""
     if targets.ndim >= 2 and targets.shape[-1] == 1:
-        return targets[..., 0]
+        return np.asarray(targets[..., 0])
     if targets.ndim >= 2 and not labels:
-        return np.argmax(targets, axis=-1)
+        return np.asarray(np.argmax(targets, axis=-1))
     return targets
 
 

@@ -66,8 +66,6 @@ class BatchLogs(dict[str, Any]):
         self._fill()
         return super().__eq__(other)
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __reduce__(self) -> Any:
         return (dict, (dict(self.items()),))
 
@@ -114,7 +112,6 @@ class Callbacks:
         callbacks: None, one callback, or lists of them; a ``CallbackList`` gives those it holds.
         backend: knows the class whose hooks do nothing.
         model: the model that is trained.
-        session: owns the model's state; None until ``attach``.
     """
 
     def __init__(self, callbacks: Any, backend: Backend, model: Any) -> None:
@@ -123,7 +120,6 @@ class Callbacks:
         self._model = model
         self._session: Session | None = None
         self._hooks: dict[str, list[Hook]] = {}
-        self._fallback = "on_batch"
 
     def add_last(self, callback: Any) -> None:
         """Take one more callback, to be told after all others."""

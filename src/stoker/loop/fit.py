@@ -189,7 +189,8 @@ def _run(plan: RunPlan, phase: Phase, shown: ShownPhase, outputs: Outputs | None
             plan.reporter.epoch_begin(0, expected, shown)
             reader = BatchReader(plan.backend.describe(plan.model), predict=phase == "predict")
             listeners = Listeners(
-                callbacks.batch_begin(phase), callbacks.batch_end(phase), plan.reporter, _never, outputs and outputs.add)
+                callbacks.batch_begin(phase), callbacks.batch_end(phase), plan.reporter, _never,
+                None if outputs is None else outputs.add)
             progress = run_epoch(feed.epoch(plan.steps), reader.read, step, session, listeners, expected)
             if progress.reason is StopReason.SOURCE_ENDED:
                 _warn_of_end(feed, progress, expected)

@@ -38,6 +38,6 @@ class Progress:
 def text_of(progress: Progress, expected: int | None) -> str:
     """The reason with its numbers, for people."""
     if progress.reason is StopReason.COMPLETED:
-        return progress.reason.value
+        return str(progress.reason.value)
     of = "" if expected is None else f" of {expected}"
     return f"{progress.reason.value} after {progress.steps}{of} batches"
