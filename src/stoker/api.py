@@ -69,8 +69,8 @@ def fit(
     batch_size = DEFAULT_BATCH_SIZE if batch_size is None else whole_number("batch_size", batch_size, 1)
     opened, is_arrays = _open(source, batch_size, shuffle, seed)
     feed = Feed(
-        opened, workers=_workers(workers, is_arrays), processes=processes, max_queue_size=max_queue_size, shuffle=shuffle and not is_arrays,
-        seed=seed, timeout_s=timeout_s)
+        opened, workers=_workers(workers, is_arrays), processes=processes, max_queue_size=max_queue_size,
+        shuffle=False if is_arrays else shuffle, seed=seed, timeout_s=timeout_s)
     _refuse_endless(feed, steps, "steps_per_epoch")
     if validation_batch_size is None and is_arrays:
         validation_batch_size = batch_size

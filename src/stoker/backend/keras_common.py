@@ -6,7 +6,8 @@ between calls.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -124,10 +125,13 @@ def as_data(batch: Batch) -> tuple[Any, ...]:
 
 def to_floats(logs: Any) -> dict[str, Any]:
     """Logs as Python floats; what is no scalar becomes a numpy array."""
-    made = {}
+    made: dict[str, Any] = {}
     for name, value in logs.items():
-        array = np.asarray(keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else value)
-        made[name] = float(array) if array.size == 1 else array
+        if tuple(getattr(value, "shape", ())) == ():
+            made[name] = float(value)
+        else:
+            array = np.asarray(keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else value)
+            made[name] = float(array.item()) if array.size == 1 else array
     return made
 
 
@@ -152,6 +156,20 @@ def pass_result(model: Any, logs: dict[str, Any]) -> dict[str, Any]:
         return logs
     result = to_floats(model.get_metrics_result())
     return result if set(result) == set(logs) else logs
+
+
+@contextmanager
+def nesting(model: Any) -> Iterator[None]:
+    """Within a call that runs inside a callback of another call on the same model: give the outer one its running metrics back."""
+    depth = vars(model).get("_stoker_depth", 0)
+    kept = [(variable, np.array(keras.ops.convert_to_numpy(variable.value))) for variable in model.metrics_variables] if depth else []
+    object.__setattr__(model, "_stoker_depth", depth + 1)
+    try:
+        yield
+    finally:
+        object.__setattr__(model, "_stoker_depth", depth)
+        for variable, value in kept:
+            variable.assign(value)
 
 
 def finish_training(model: Any) -> None:

@@ -205,7 +205,7 @@ def _compiled(model: Any, phase: Phase, state: Any, data: Any) -> tuple[Callable
 
 
 def _compile(model: Any, phase: Phase, state: Any, data: Any) -> tuple[Callable[..., Any], bool]:
-    step = _predict_step(model) if phase == "predict" else getattr(model, f"{phase}_step")
+    step = _predict_step(model) if phase == "predict" else _own_step(getattr(model, f"{phase}_step"))
     if model.run_eagerly or not model.jit_compile:
         return step, False
     donating = jax.jit(step, donate_argnums=0)
@@ -217,6 +217,17 @@ def _compile(model: Any, phase: Phase, state: Any, data: Any) -> tuple[Callable[
 def _looks_for_nan() -> bool:
     config: Any = jax.config
     return bool(config.jax_debug_nans or config.jax_debug_infs)
+
+
+def _own_step(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The model's method as a function of its own: JAX takes bound methods that are equal for one function, and would use the program
+    that it compiled before the model's loss was changed.
+    """
+
+    def step(state: Any, data: Any) -> Any:
+        return method(state, data)
+
+    return step
 
 
 def _predict_step(model: Any) -> Callable[..., Any]:
@@ -247,7 +258,7 @@ class JaxBackend(common.KerasCallbacks):
     @contextmanager
     def session(self, model: Any) -> Iterator[JaxSession]:
         """See ``Backend``."""
-        with InterruptGuard() as guard:
+        with common.nesting(model), InterruptGuard() as guard:
             session = JaxSession(model, guard)
             try:
                 yield session

@@ -109,7 +109,7 @@ class TensorFlowBackend(common.KerasCallbacks):
     @contextmanager
     def session(self, model: Any) -> Iterator[TensorFlowSession]:
         """See ``Backend``."""
-        with InterruptGuard() as guard:
+        with common.nesting(model), InterruptGuard() as guard:
             yield TensorFlowSession(model, guard)
 
 

@@ -148,7 +148,7 @@ class TorchBackend(common.KerasCallbacks):
     def session(self, model: Any) -> Iterator[TorchSession]:
         """See ``Backend``."""
         was_training = model.training
-        with InterruptGuard() as guard:
+        with common.nesting(model), InterruptGuard() as guard:
             try:
                 yield TorchSession(model, guard)
             finally:

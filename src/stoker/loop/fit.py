@@ -16,7 +16,7 @@ the call alone; every early end has a reason that is told.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
@@ -43,10 +43,11 @@ def fit(plan: FitPlan) -> Any:
     """
     callbacks = Callbacks(plan.callbacks, plan.backend, plan.model)
     history = _history_of(callbacks, plan)
-    callbacks.introduce(_fit_params(plan))
+    params = _fit_params(plan)
+    callbacks.introduce(params)
     with plan.backend.session(plan.model) as session, _closing(plan.reporter):
         callbacks.attach(session)
-        run = _Fit(plan, callbacks, session, history)
+        run = _Fit(plan, callbacks, session, history, params)
         plan.model.stop_training = False
         plan.model.history = history
         try:
@@ -65,8 +66,9 @@ def fit(plan: FitPlan) -> Any:
 class _Fit:
     """A call of fit under way: what its epochs share."""
 
-    def __init__(self, plan: FitPlan, callbacks: Callbacks, session: Session, history: Any) -> None:
+    def __init__(self, plan: FitPlan, callbacks: Callbacks, session: Session, history: Any, params: dict[str, Any]) -> None:
         self._plan = plan
+        self._params = params
         self._callbacks = callbacks
         self._session = session
         self._history = history
@@ -107,6 +109,7 @@ class _Fit:
         reason = None if progress.reason is StopReason.COMPLETED else text_of(progress, expected)
         if plan.validation is not None and plan.validation.wants(epoch) and not self._has_stopped(progress):
             logs.update({f"val_{name}": value for name, value in self._validate(plan.validation, epoch).items()})
+        self._params["metrics"][:] = _metric_names(logs, plan.validation is not None)
         callbacks.tell("epoch_end", epoch, logs)
         self.last_logs = logs
         self._record(epoch, progress, logs, figures, monotonic() - began, expected)
@@ -233,12 +236,16 @@ def _history_of(callbacks: Callbacks, plan: FitPlan) -> Any:
 def _fit_params(plan: FitPlan) -> dict[str, Any]:
     """What callbacks find in ``params``."""
     has_validation = plan.validation is not None
-    names = plan.backend.metric_names(plan.model)
-    metrics = names + [f"val_{name}" for name in names] if has_validation else names
     return {
         "epochs": plan.epochs, "steps": expected_steps(plan.feed, plan.steps), "verbose": plan.verbose,
-        "do_validation": has_validation, "metrics": metrics,
+        "do_validation": has_validation, "metrics": _metric_names(plan.backend.metric_names(plan.model), has_validation),
     }
+
+
+def _metric_names(names: Iterable[str], has_validation: bool) -> list[str]:
+    """Names as ``params`` lists them. Keras knows those of metrics only once the first batch has come: the list is filled then."""
+    own = [name for name in names if not name.startswith("val_")]
+    return own + [f"val_{name}" for name in own] if has_validation else own
 
 
 def _run_params(plan: RunPlan) -> dict[str, Any]:

@@ -1,0 +1,134 @@
+"""Each index once a pass, whatever the number of workers, the steps and the model; nothing lost between epochs and calls.
+
+What the model was trained on is read from the weights: a model with one weight per index, whose gradient counts how often
+each index came.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import models
+import numpy as np
+import pytest
+
+import stoker
+import stoker.keras  # noqa: F401
+
+LENGTH = 7
+
+
+class OneHot(stoker.Sequence):
+    """Batch i is one row, the i-th unit vector."""
+
+    def __init__(self, length=LENGTH):
+        self.length = length
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        return np.eye(self.length, dtype="float32")[index : index + 1], np.zeros((1, 1), "float32")
+
+
+def counting_model(built):
+    """Its kernel grows by 1 at index i for every time that batch i is trained on."""
+    import keras
+
+    layers = [keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")]
+    model = keras.Sequential([keras.Input((LENGTH,)), *layers] if built else layers)
+    model.compile(keras.optimizers.SGD(1.0), lambda y_true, y_pred: -y_pred)
+    return model
+
+
+def counts(model):
+    return model.get_weights()[0].ravel().round().astype(int).tolist()
+
+
+@pytest.mark.parametrize("workers", range(6))
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("built", [True, False])
+def test_a_pass_trains_on_each_index_once(workers, shuffle, built):
+    model = counting_model(built)
+    for call in range(1, 3):
+        model.fit_generator(OneHot(), epochs=2, verbose=0, workers=workers, shuffle=shuffle)
+        assert counts(model) == [2 * call] * LENGTH
+
+
+@pytest.mark.parametrize("workers", [0, 1, 5])
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize(("steps", "epochs"), [(3, 7), (7, 3), (14, 2), (1, 7), (21, 1)])
+def test_epochs_are_windows_over_a_sequence_of_whole_passes(workers, shuffle, steps, epochs):
+    model = counting_model(True)
+    model.fit_generator(OneHot(), steps_per_epoch=steps, epochs=epochs, verbose=0, workers=workers, shuffle=shuffle)
+    assert counts(model) == [steps * epochs // LENGTH] * LENGTH
+
+
+def test_steps_beyond_the_length_wrap_into_the_next_pass():
+    model = counting_model(True)
+    model.fit_generator(OneHot(), steps_per_epoch=LENGTH + 2, verbose=0, shuffle=False)
+    assert counts(model) == [2, 2, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_a_stream_goes_on_where_the_last_call_stopped(workers):
+    stream = itertools.count()
+    batches = ((np.eye(LENGTH, dtype="float32")[n % LENGTH][None], np.zeros((1, 1), "float32")) for n in stream)
+    model = counting_model(True)
+    for _ in range(2):
+        model.fit_generator(batches, steps_per_epoch=5, epochs=2, verbose=0, workers=workers)
+    model.evaluate_generator(batches, 4, workers=workers)
+    assert model.predict_generator(batches, 2, workers=workers).shape == (2, 1)
+    assert counts(model) == [3, 3, 3, 3, 3, 3, 2]
+    assert next(stream) == 26
+
+
+@pytest.mark.parametrize("workers", [0, 1, 4])
+def test_on_epoch_end_runs_once_for_each_pass_that_ended(workers):
+    training, validation = models.Numbered(4), models.Numbered(2)
+    model = models.small_model()
+    model.fit_generator(training, epochs=3, validation_data=validation, verbose=0, workers=workers)
+    assert (training.ended, validation.ended) == (3, 3)
+    model.fit_generator(training, steps_per_epoch=6, epochs=1, verbose=0, workers=workers)
+    assert training.ended == 4
+
+
+@pytest.mark.parametrize("make", [models.small_model, models.unbuilt_model, models.subclassed_model])
+def test_models_of_every_kind_are_trained(make):
+    model = make()
+    history = model.fit_generator(models.endless(), 3, epochs=2, verbose=0, validation_data=models.Numbered(2))
+    assert list(history.history) == ["loss", "mae", "val_loss", "val_mae"] and model.predict(models.batch()[0], verbose=0).shape == (4, 1)
+
+
+def test_a_source_that_refills_its_arrays_trains_on_what_it_yielded():
+    array = np.zeros((1, LENGTH), "float32")
+
+    def refilled():
+        for index in itertools.cycle(range(LENGTH)):
+            array[:] = 0
+            array[0, index] = 1
+            yield array, np.zeros((1, 1), "float32")
+
+    for workers in (0, 1):
+        model = counting_model(True)
+        model.fit_generator(refilled(), steps_per_epoch=LENGTH * 40, verbose=0, workers=workers)
+        assert counts(model) == [40] * LENGTH
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_arrays_shuffled_in_place_between_passes_are_not_changed_while_in_use(workers):
+    class InPlace(stoker.Sequence):
+        data = np.eye(LENGTH, dtype="float32")
+
+        def __len__(self):
+            return LENGTH
+
+        def __getitem__(self, index):
+            return self.data[index : index + 1], np.zeros((1, 1), "float32")
+
+        def on_epoch_end(self):
+            np.random.default_rng(0).shuffle(self.data)
+
+    model = counting_model(True)
+    model.fit_generator(InPlace(), epochs=30, verbose=0, workers=workers)
+    assert counts(model) == [30] * LENGTH
