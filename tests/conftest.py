@@ -1,0 +1,84 @@
+"""What every test gets: a backend, properties that are searched the same way each time, and a look for what was left behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "Agg")
+sys.path.insert(0, str(Path(__file__).parent / "backend"))
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "stoker", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+settings.load_profile("stoker")
+
+GRACE_S = 5.0
+"""How long what a test ended may take to be gone."""
+
+
+def _threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate() if thread.name.startswith("stoker")}
+
+
+def _children() -> set[str]:
+    """Process ids of children that are there or have not been waited for; none where the system does not tell."""
+    path = Path(f"/proc/self/task/{os.getpid()}/children")
+    return set(path.read_text().split()) if path.exists() else set()
+
+
+def _own_files() -> dict[str, int]:
+    """Open pipes, sockets and shared memory, counted by kind; other files belong to frameworks and pytest."""
+    counts: dict[str, int] = {}
+    folder = Path("/proc/self/fd")
+    for link in folder.iterdir() if folder.exists() else ():
+        try:
+            target = os.readlink(link)
+        except OSError:
+            continue
+        kind = next((k for k in ("memfd:stoker", "pipe:", "socket:", "anon_inode:[pidfd]", "anon_inode:[eventpoll]") if k in target), None)
+        if kind:
+            counts[kind] = counts.get(kind, 0) + 1
+    return counts
+
+
+def _shared_memory() -> set[str]:
+    folder = Path("/dev/shm")
+    return {entry.name for entry in folder.iterdir()} if folder.exists() else set()
+
+
+def _left(before: tuple) -> list[str]:
+    threads, children, files, shared = before
+    left = [f"thread {name}" for name in _threads() - threads]
+    left += [f"process {pid}" for pid in _children() - children]
+    left += [f"{kind} x{count - files.get(kind, 0)}" for kind, count in _own_files().items() if count > files.get(kind, 0)]
+    left += [f"/dev/shm/{name}" for name in _shared_memory() - shared]
+    return left
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind(request):
+    """Fails a test that leaves a thread, a process, a pipe, a socket or shared memory."""
+    before = (_threads(), _children(), _own_files(), _shared_memory())
+    yield
+    if request.node.get_closest_marker("leaves_framework_files"):
+        return
+    deadline = time.monotonic() + GRACE_S
+    while (left := _left(before)) and time.monotonic() < deadline:
+        gc.collect()
+        time.sleep(0.01)
+    assert not left, f"left behind: {', '.join(left)}"
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """A run that collected nothing has failed."""
+    if session.testscollected == 0 and exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED

@@ -1,0 +1,37 @@
+"""What ``import stoker`` gives, and what it costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import stoker
+
+IMPORT_LIMIT_S = 0.15
+TRIES = 7
+
+
+def python(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    return done.stdout.strip()
+
+
+def test_everything_public_is_listed_and_there():
+    assert sorted(stoker.__all__) == list(stoker.__all__)
+    for name in stoker.__all__:
+        assert getattr(stoker, name).__doc__, f"stoker.{name} says what it is for"
+
+
+def test_importing_stoker_imports_no_framework():
+    heavy = python("import sys, stoker; print([m for m in ('keras', 'jax', 'torch', 'tensorflow', 'rich', 'cloudpickle') if m in sys.modules])")
+    assert heavy == "[]"
+
+
+def test_importing_stoker_is_quick():
+    measure = "import numpy, time; t = time.perf_counter(); import stoker; print(time.perf_counter() - t)"
+    assert min(float(python(measure)) for _ in range(TRIES)) < IMPORT_LIMIT_S
+
+
+def test_importing_stoker_patches_nothing():
+    assert python("import stoker, keras; print(hasattr(keras.Model, 'fit_generator'))") == "False"
+    assert python("import stoker.keras, keras; print(hasattr(keras.Model, 'fit_generator'))") == "True"
