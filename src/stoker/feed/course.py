@@ -75,7 +75,7 @@ class Course:
 
     def ask(self, ticket: int) -> Ask:
         """The ask for the next ticket."""
-        index = self._place if self._order is None else int(self._order[self._place])
+        index = self._place if self._order is None else self._order.item(self._place)
         self._place += 1
         return Ask(self._source, ticket, self._passes[-1].number, index, self.seed)
 

@@ -311,7 +311,7 @@ class Feed:
     def _unpack(self, ask: Ask, reply: Got | Failure) -> Any:
         """What the source made, or its error with a note that says where."""
         outcome = reply if isinstance(reply, Failure) else self._open_pump().lane.unpack(reply.payload)
-        if isinstance(outcome, Value):
+        if type(outcome) is Value:
             return outcome.value
         if isinstance(reply, Got) and isinstance(outcome, Failure):
             name = self._open_pump().lane.name

@@ -22,7 +22,7 @@ from stoker.feed.faults import (
     patience_s,
 )
 from stoker.feed.lane import Lane
-from stoker.feed.messages import Died, Got
+from stoker.feed.messages import Died, Got, Reply
 from stoker.feed.meter import Meter
 from stoker.feed.window import Window
 from stoker.outcome import Ended, Failure
@@ -79,14 +79,18 @@ class Pump:
     def dispatch(self, desk: Desk) -> None:
         """Send what waits to be asked."""
         desk.fill()
+        if not desk.window.has_waiting:
+            return
+        now_s = self.clock()
         for worker, asks in desk.window.assign().items():
-            if self._is_idle_but_for(worker, len(asks), desk):
-                self._silence.asked(worker, self.clock())
+            if self._open_asks(worker) == len(asks):
+                self._silence.asked(worker, now_s)
             self.lane.send(worker, asks)
 
-    def _is_idle_but_for(self, worker: int, new: int, desk: Desk) -> bool:
-        open_asks = sum(other.window.open_asks(worker) for other in self._desks.values())
-        return open_asks == new
+    def _open_asks(self, worker: int) -> int:
+        if len(self._desks) == 1:
+            return next(iter(self._desks.values())).window.open_asks(worker)
+        return sum(desk.window.open_asks(worker) for desk in self._desks.values())
 
     def wait(self, desk: Desk) -> None:
         """Return once the desk is served, or nothing is under way for it any more.
@@ -97,8 +101,8 @@ class Pump:
         """
         replies = self.lane.receive(0.0)
         while True:
-            for reply in replies:
-                self._handle(reply)
+            if replies:
+                self._handle_all(replies)
             if desk.is_served():
                 return
             self.dispatch(desk)
@@ -108,11 +112,16 @@ class Pump:
             if not replies:
                 self._judge_silence(desk)
 
-    def _handle(self, reply: Got | Died) -> None:
-        if isinstance(reply, Died):
-            self._bury(reply)
-            return
-        self._silence.heard(reply.worker, self.clock())
+    def _handle_all(self, replies: list[Reply]) -> None:
+        now_s = self.clock()
+        for reply in replies:
+            if isinstance(reply, Died):
+                self._bury(reply)
+            else:
+                self._silence.heard(reply.worker, now_s)
+                self._handle(reply)
+
+    def _handle(self, reply: Got) -> None:
         desk = self._desks.get(reply.source)
         if desk is None:
             self.lane.discard(reply.payload)

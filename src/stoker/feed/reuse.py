@@ -29,7 +29,7 @@ class ReuseWatch:
     def settle(self, item: Any) -> Any:
         """The item as it may wait: with memory of its own where the source may write to its memory again."""
         if self._left == 0:
-            return _rebuilt(item, self.reused)
+            return item if not self.reused and _is_flat(item) else _rebuilt(item, self.reused)
         self._left -= 1
         for array in _arrays(item):
             address = array.__array_interface__["data"][0]
@@ -40,6 +40,11 @@ class ReuseWatch:
             self._left = 0
             self._seen.clear()
         return settled
+
+
+def _is_flat(item: Any) -> bool:
+    """Whether nothing in an item can change but its arrays: a tuple of arrays."""
+    return type(item) is tuple and all(type(part) is np.ndarray for part in item)
 
 
 def private(item: Any) -> Any:

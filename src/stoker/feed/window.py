@@ -49,6 +49,11 @@ class Window:
         """Whether every issued ticket has been answered."""
         return self.next_new - self.next_out == len(self._ready)
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether a ticket waits to be assigned."""
+        return bool(self._waiting)
+
     def issue(self, ask: Ask) -> None:
         """Take up a new ticket, the next in order."""
         assert ask.ticket == self.next_new and self.room > 0
@@ -67,8 +72,8 @@ class Window:
         return given
 
     def _least_busy(self) -> int:
-        assigned = self._assigned
-        return 0 if len(assigned) == 1 else min(range(len(assigned)), key=lambda worker: len(assigned[worker]))
+        lengths = list(map(len, self._assigned))
+        return lengths.index(min(lengths))
 
     def got(self, worker: int, ticket: int, payload: Any) -> bool:
         """A worker's answer arrived. False if nobody waits for it (its worker was given up before)."""
