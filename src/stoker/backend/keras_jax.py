@@ -1,17 +1,16 @@
 """Keras on JAX: the model's own ``train_step(state, data)``, compiled, with its state kept in a local variable.
 
-The state of a step is donated: XLA writes the new weights where the old ones were, which takes a third of the time of fresh memory.
-Where a step calls back into Python (or JAX is told to look for NaN), it can fail after the call returned; then nothing is donated and
-each step is waited for, so that the state before it is still there. See docs/decisions/004-donation.md.
+The state of a step is donated: XLA writes the new weights where the old ones were (docs/decisions/004-donation.md).
 
 Rules: after ``publish`` the variables of the model own the state, and the next step takes it up from them; ``_value`` of a variable is
-set directly, as Keras's own trainer does, because ``assign`` costs ten times a step.
+set directly, as Keras's own trainer does, because ``assign`` for every variable costs ten times a step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from time import perf_counter
 from typing import Any
 
 import jax
@@ -20,11 +19,10 @@ import numpy as np
 
 from stoker.backend import keras_common as common
 from stoker.backend.interrupt import InterruptGuard
+from stoker.backend.jax_fused import Choice, group_size, is_small, stacked
+from stoker.backend.jax_program import Program, known_program, program_of
 from stoker.backend.protocol import Backend, Phase, Raw, Step
 from stoker.batch.form import Batch
-
-HOST_CALLS = frozenset({"pure_callback", "io_callback", "debug_callback", "debug_print", "python_callback"})
-"""JAX primitives that run Python while the step runs on the device."""
 
 
 class JaxSession:
@@ -36,39 +34,89 @@ class JaxSession:
     """
 
     def __init__(self, model: Any, guard: InterruptGuard) -> None:
-        self.fuse = 1
         self._model = model
         self._guard = guard
         self._phase: Phase = "train"
         self._variables: tuple[list[Any], ...] | None = None
         self._state: Any = None
-        self._function: Callable[..., Any] | None = None
-        self._function_phase: Phase | None = None
-        self._must_wait = False
+        self._program: Program | None = None
+        self._to_come: tuple[int | None, int | None] | None = None
+        self._choice: Choice | None = None
         self._last: Any = None
         self._order: list[str] = []
+
+    @property
+    def fuse(self) -> int:
+        """See ``Session``."""
+        return self._choice.fuse if self._choice is not None else 1
 
     def begin(self, phase: Phase) -> Step:
         """See ``Session``."""
         self.publish()
         self._phase = phase
-        self._variables = None
+        self._variables = self._program = self._choice = self._to_come = None
         if phase != "predict":
             self._model.reset_metrics()
+            asked = self._model.steps_per_execution
+            self._choice = Choice.fixed(asked) if asked > 1 else None
         return self.step
+
+    def allow_fusing(self, steps: int | None, left: int | None) -> None:
+        """See ``Session``."""
+        if self._phase != "predict" and self._choice is None:
+            self._to_come = (steps, left)
+            known = known_program(self._model, self._phase)
+            if known is not None:
+                self._choose(known)
 
     def step(self, batch: Batch) -> Raw:
         """Run one batch; returns as soon as it is on its way."""
         data = common.as_data(batch) if self._phase != "predict" else (batch.inputs,)
-        state = self._state
-        if state is None:
-            state = self._load(data)
+        program = self._program
+        if self._state is None or program is None:
+            program = self._load(data)
+        choice = self._choice
+        if choice is None or choice.is_settled:
+            return self._run(program.one, program.must_wait, data)
+        one = program.one
+        raw = choice.time(lambda: self._run(one, False, data), 1)
+        program.compile_s = choice.compile_s
+        if choice.fuse > 1 and not is_small(data, choice.size):
+            choice.settle(1)
+        return raw
+
+    def step_many(self, batches: Sequence[Batch]) -> Raw:
+        """See ``Session``."""
+        if self._state is None or self._program is None:
+            self._load(common.as_data(batches[0]))
+        choice, program = self._choice, self._program
+        assert choice is not None and program is not None
+        if len(batches) != choice.size:
+            return self._one_by_one(batches)
+        data = stacked([common.as_data(batch) for batch in batches])
+        many = program.many(self._state, data)
+        if many is None:
+            if not choice.is_settled:
+                choice.settle(1)
+            return self._one_by_one(batches)
+        if choice.is_settled:
+            return self._run(many, False, data)
+        return choice.time(lambda: self._run(many, False, data), len(batches))
+
+    def _one_by_one(self, batches: Sequence[Batch]) -> Raw:
+        raw: Raw = None
+        for batch in batches:
+            raw = self.step(batch)
+        return raw
+
+    def _run(self, function: Callable[..., Any], must_wait: bool, data: Any) -> Raw:
+        """Call a compiled function on the state; between its start and its end the state is in no variable."""
         guard = self._guard
         guard.busy = True
         try:
-            raw, state = self._function(state, data)  # type: ignore[misc]
-            if self._must_wait:
-                _block(state)
+            raw, state = function(self._state, data)
+            if must_wait:
+                jax.block_until_ready(state)
             self._state = state
         finally:
             guard.busy = False
@@ -76,16 +124,6 @@ class JaxSession:
             guard.strike()
         self._last = raw
         return raw
-
-    def step_many(self, batches: Sequence[Batch]) -> Raw:
-        """See ``Session``."""
-        raw = None
-        for batch in batches:
-            raw = self.step(batch)
-        return raw
-
-    def allow_fusing(self, batches: int | None) -> None:
-        """See ``Session``."""
 
     def read(self, raw: Raw) -> dict[str, float]:
         """See ``Session``."""
@@ -120,26 +158,38 @@ class JaxSession:
     def wait(self) -> None:
         """See ``Session``."""
         if self._last is not None:
-            _block(self._last)
+            jax.block_until_ready(self._last)
 
     def finish_training(self) -> None:
         """See ``Session``."""
         self.publish()
         common.finish_training(self._model)
 
-    def _load(self, data: Any) -> Any:
+    def _load(self, data: Any) -> Program:
         """Take the state up from the model's variables, building first what is not built."""
         if self._variables is None:
             if not common.is_built(self._model):
                 self._build(data)
             self._variables = _variables(self._model, self._phase)
         state = tuple([_value(variable) for variable in variables] for variables in self._variables)
-        state = _without_doubles(state)
-        if self._function is None or self._function_phase != self._phase:
-            self._function, self._must_wait = _compiled(self._model, self._phase, state, data)
-            self._function_phase = self._phase
-        self._state = state
-        return state
+        self._state = _without_doubles(state)
+        if self._program is None:
+            self._program = program_of(self._model, self._phase, self._state, data)
+            if self._choice is None:
+                self._choose(self._program)
+        return self._program
+
+    def _choose(self, program: Program) -> None:
+        """Take up what is known of fusing in this phase, or begin to find out."""
+        if self._to_come is None or not program.can_fuse:
+            return
+        steps, left = self._to_come
+        size = group_size(steps)
+        known = program.choice
+        if known is None or known.size != size or (known.is_settled and not known.has_measured):
+            known = program.choice = Choice(size, left, program.compile_s, perf_counter)
+        known.left = left
+        self._choice = known
 
     def _build(self, data: Any) -> None:
         if self._phase != "predict":
@@ -147,10 +197,6 @@ class JaxSession:
             return
         with keras.StatelessScope():
             self._model(data[0])
-
-
-def _block(arrays: Any) -> None:
-    jax.block_until_ready(arrays)
 
 
 def _value(variable: Any) -> Any:
@@ -177,77 +223,6 @@ def _without_doubles(state: tuple[list[Any], ...]) -> tuple[list[Any], ...]:
                 values[place] = value.copy()
             seen.add(id(value))
     return state
-
-
-class _Compiled:
-    """Compiled steps of one model, kept on it until Keras forgets its own (``compile`` does that)."""
-
-    def __init__(self) -> None:
-        self.functions: dict[str, tuple[Any, Any, bool]] = {}
-
-
-def _compiled(model: Any, phase: Phase, state: Any, data: Any) -> tuple[Callable[..., Any], bool]:
-    """The compiled step of a phase, and whether each call must be waited for.
-
-    Keras's own function of the phase is made too and serves as the mark: ``compile`` throws it away, and then this one is stale.
-    """
-    getattr(model, f"make_{phase}_function")()
-    mark = getattr(model, f"{phase}_function")
-    kept = vars(model).get("_stoker_compiled")
-    if kept is None:
-        kept = _Compiled()
-        object.__setattr__(model, "_stoker_compiled", kept)
-    found = kept.functions.get(phase)
-    if found is None or found[0] is not mark:
-        found = (mark, *_compile(model, phase, state, data))
-        kept.functions[phase] = found
-    return found[1], found[2]
-
-
-def _compile(model: Any, phase: Phase, state: Any, data: Any) -> tuple[Callable[..., Any], bool]:
-    step = _predict_step(model) if phase == "predict" else _own_step(getattr(model, f"{phase}_step"))
-    if model.run_eagerly or not model.jit_compile:
-        return step, False
-    donating = jax.jit(step, donate_argnums=0)
-    if _looks_for_nan() or _calls_host(donating.trace(state, data).jaxpr.jaxpr):
-        return jax.jit(step), True
-    return donating, False
-
-
-def _looks_for_nan() -> bool:
-    config: Any = jax.config
-    return bool(config.jax_debug_nans or config.jax_debug_infs)
-
-
-def _own_step(method: Callable[..., Any]) -> Callable[..., Any]:
-    """The model's method as a function of its own: JAX takes bound methods that are equal for one function, and would use the program
-    that it compiled before the model's loss was changed.
-    """
-
-    def step(state: Any, data: Any) -> Any:
-        return method(state, data)
-
-    return step
-
-
-def _predict_step(model: Any) -> Callable[..., Any]:
-    def predict_step(state: Any, data: Any) -> Any:
-        outputs, non_trainable = model.predict_step(state, data)
-        return outputs, (state[0], non_trainable)
-
-    return predict_step
-
-
-def _calls_host(jaxpr: Any) -> bool:
-    """Whether a program, or one within it, calls Python while it runs."""
-    for equation in jaxpr.eqns:
-        if equation.primitive.name in HOST_CALLS:
-            return True
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda value: hasattr(value, "eqns")):
-            inner = getattr(inner, "jaxpr", inner)
-            if hasattr(inner, "eqns") and _calls_host(inner):
-                return True
-    return False
 
 
 class JaxBackend(common.KerasCallbacks):

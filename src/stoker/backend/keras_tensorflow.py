@@ -74,7 +74,7 @@ class TensorFlowSession:
             raw = self.step(batch)
         return raw
 
-    def allow_fusing(self, batches: int | None) -> None:
+    def allow_fusing(self, steps: int | None, left: int | None) -> None:
         """See ``Session``."""
 
     def read(self, raw: Raw) -> dict[str, float]:

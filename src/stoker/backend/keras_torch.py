@@ -79,7 +79,7 @@ class TorchSession:
             raw = self.step(batch)
         return raw
 
-    def allow_fusing(self, batches: int | None) -> None:
+    def allow_fusing(self, steps: int | None, left: int | None) -> None:
         """See ``Session``; nothing is won by fusing where every operation is dispatched alone."""
 
     def read(self, raw: Raw) -> dict[str, float]:

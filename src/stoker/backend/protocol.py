@@ -26,8 +26,9 @@ Step = Callable[[Batch], Raw]
 class Session(Protocol):
     """The state of a model during one call."""
 
-    fuse: int
-    """How many batches ``step_many`` takes at once; 1 where batches go one by one."""
+    @property
+    def fuse(self) -> int:
+        """How many batches ``step_many`` takes at once now; 1 where batches go one by one."""
 
     def begin(self, phase: Phase) -> Step:
         """Begin a pass of a phase with fresh metrics; the step builds what the model has not built on its first batch."""
@@ -35,8 +36,13 @@ class Session(Protocol):
     def step_many(self, batches: Sequence[Batch]) -> Raw:
         """Run several batches of one shape in one call, with the results of that many single steps; the last one's logs."""
 
-    def allow_fusing(self, batches: int | None) -> None:
-        """Say that nobody needs to hear of single batches, and how many there are in a pass, where known."""
+    def allow_fusing(self, steps: int | None, left: int | None) -> None:
+        """Say that in this phase nobody needs to hear of single batches, before its first step.
+
+        Args:
+            steps: batches in a pass, where known.
+            left: batches in all passes to come, where known.
+        """
 
     def read(self, raw: Raw) -> dict[str, float]:
         """Logs as floats, in the order in which the model declares them; waits for the device."""

@@ -8,19 +8,25 @@
         progress bar                                  reads the logs ten times a second at most
         stop if a callback asked for it
 
-Rules: knows no framework and no source; nothing is read from the device unless somebody reads it.
+Where the session fuses steps, the same is done for a group of batches of one shape; the group counts as its last batch.
+
+Rules: knows no framework and no source; nothing is read from the device unless somebody reads it; batches that were read before an error
+of the source are trained on before it is raised.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stoker.backend.protocol import Raw, Session, Step
 from stoker.batch.form import Batch
+from stoker.batch.tree import leaves, map_leaves
 from stoker.history import Reporter
 from stoker.loop.progress import Progress, StopReason
+
+Read = Callable[[Any, int], Batch]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,7 @@ class Listeners:
         reporter: shows progress.
         must_stop: asked after each batch.
         keep: takes the raw result of each batch (predict).
+        copies: batches that wait for their group are copied, because the source may change its arrays between passes.
     """
 
     begin: Callable[[int, int], None] | None
@@ -40,11 +47,16 @@ class Listeners:
     reporter: Reporter
     must_stop: Callable[[], bool]
     keep: Callable[[Raw], None] | None = None
+    copies: bool = False
+
+    @property
+    def hear_batches(self) -> bool:
+        """Whether anybody must hear of every single batch."""
+        return self.begin is not None or self.end is not None or self.keep is not None
 
 
 def run_epoch(
-    items: Iterator[Any], read: Callable[[Any, int], Batch], step: Step, session: Session, listeners: Listeners,
-    expected: int | None,
+    items: Iterator[Any], read: Read, step: Step, session: Session, listeners: Listeners, expected: int | None,
 ) -> Progress:
     """Run the batches of one pass.
 
@@ -52,7 +64,7 @@ def run_epoch(
         items: what the source makes; it ends after ``expected`` items, or early.
         read: makes a batch of an item and its number.
         step: runs a batch on the model.
-        session: reads raw results.
+        session: reads raw results, and says how many batches it takes at once.
         listeners: who hears of it.
         expected: how many batches there should be; None where that is not known.
 
@@ -67,19 +79,70 @@ def run_epoch(
     def read_logs() -> dict[str, float]:
         return session.read(raw)
 
-    for item in items:
-        batch = read(item, number)
+    for group in _groups(items, read, session, expected, listeners.copies):
+        size = group[0].size * len(group)
         if begin is not None:
-            begin(number, batch.size)
-        raw = step(batch)
-        samples += batch.size
+            begin(number, size)
+        raw = step(group[0]) if len(group) == 1 else session.step_many(group)
+        number += len(group)
+        samples += size
         if keep is not None:
             keep(raw)
         if end is not None:
-            end(number, batch.size, raw)
-        report(number, read_logs)
-        number += 1
+            end(number - 1, size, raw)
+        report(number - 1, read_logs)
         if must_stop():
             return Progress(number, samples, raw, StopReason.STOP_REQUESTED)
     ended_early = expected is not None and number < expected
     return Progress(number, samples, raw, StopReason.SOURCE_ENDED if ended_early else StopReason.COMPLETED)
+
+
+def _groups(
+    items: Iterator[Any], read: Read, session: Session, expected: int | None, copies: bool
+) -> Iterator[Sequence[Batch]]:
+    """The batches of a pass, one by one, or in groups of one shape where the session takes several at once.
+
+    A group never waits for an item that will not come, and one that waits is told apart from the source's memory where the source
+    may write to that between passes.
+    """
+    number = 0
+    group: list[Batch] = []
+    trouble: Exception | None = None
+    while trouble is None:
+        try:
+            item = next(items)
+        except StopIteration:
+            break
+        except Exception as error:
+            trouble = error
+            break
+        try:
+            batch = read(item, number)
+        except Exception as error:
+            trouble = error
+            break
+        number += 1
+        fuse = session.fuse
+        if fuse == 1 and not group:
+            yield (batch,)
+            continue
+        if group and _shapes(batch) != _shapes(group[0]):
+            yield group
+            group = []
+        group.append(_private(batch) if copies else batch)
+        if len(group) >= fuse or number == expected:
+            yield group
+            group = []
+    if group:
+        yield group
+    if trouble is not None:
+        raise trouble
+
+
+def _shapes(batch: Batch) -> list[Any]:
+    return [(array.shape, array.dtype) for _, array in leaves(batch[:3])]
+
+
+def _private(batch: Batch) -> Batch:
+    inputs, targets, weights = (map_leaves(lambda array: array.copy(), part) for part in batch[:3])
+    return Batch(inputs, targets, weights, batch.size)

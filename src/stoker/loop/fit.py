@@ -31,7 +31,7 @@ from stoker.history import Phase as ShownPhase
 from stoker.loop.callbacks import Callbacks
 from stoker.loop.epoch import Listeners, run_epoch
 from stoker.loop.outputs import Outputs
-from stoker.loop.plan import FitPlan, RunPlan, Validation, expected_steps
+from stoker.loop.plan import FitPlan, RunPlan, Validation, expected_steps, may_group
 from stoker.loop.progress import Progress, StopReason, text_of
 
 
@@ -96,9 +96,11 @@ class _Fit:
         callbacks.tell("epoch_begin", epoch, {})
         expected = expected_steps(plan.feed, plan.steps)
         step = session.begin("train")
+        listeners = self._listeners("train", plan.feed)
+        if may_group(plan.feed) and not listeners.hear_batches:
+            session.allow_fusing(expected, expected and expected * (plan.epochs - epoch))
         plan.reporter.epoch_begin(epoch, expected, "train")
-        progress = run_epoch(
-            plan.feed.epoch(plan.steps), reader.read, step, session, self._listeners("train"), expected)
+        progress = run_epoch(plan.feed.epoch(plan.steps), reader.read, step, session, listeners, expected)
         if progress.reason is StopReason.SOURCE_ENDED:
             _warn_of_end(plan.feed, progress, expected)
         if progress.steps == 0:
@@ -119,10 +121,11 @@ class _Fit:
     def _has_stopped(self, progress: Progress) -> bool:
         return progress.reason is StopReason.STOP_REQUESTED
 
-    def _listeners(self, phase: Phase) -> Listeners:
+    def _listeners(self, phase: Phase, feed: Feed) -> Listeners:
         model, callbacks = self._plan.model, self._callbacks
         must_stop = (lambda: model.stop_training) if phase == "train" else _never
-        return Listeners(callbacks.batch_begin(phase), callbacks.batch_end(phase), self._plan.reporter, must_stop)
+        return Listeners(
+            callbacks.batch_begin(phase), callbacks.batch_end(phase), self._plan.reporter, must_stop, copies=feed.source.has_pass_end)
 
     def _validate(self, validation: Validation, epoch: int) -> dict[str, Any]:
         """Run validation and return its logs."""
@@ -134,7 +137,10 @@ class _Fit:
         callbacks.tell("test_begin", {})
         step = session.begin("test")
         reader = BatchReader(plan.backend.describe(plan.model))
-        progress = run_epoch(feed.epoch(validation.steps), reader.read, step, session, self._listeners("test"), expected)
+        listeners = self._listeners("test", feed)
+        if may_group(feed) and not listeners.hear_batches:
+            session.allow_fusing(expected, expected and expected * (plan.epochs - epoch))
+        progress = run_epoch(feed.epoch(validation.steps), reader.read, step, session, listeners, expected)
         if progress.reason is StopReason.SOURCE_ENDED:
             _warn_of_end(feed, progress, expected)
         logs = _result(session, progress, feed)
@@ -193,7 +199,9 @@ def _run(plan: RunPlan, phase: Phase, shown: ShownPhase, outputs: Outputs | None
             reader = BatchReader(plan.backend.describe(plan.model), predict=phase == "predict")
             listeners = Listeners(
                 callbacks.batch_begin(phase), callbacks.batch_end(phase), plan.reporter, _never,
-                None if outputs is None else outputs.add)
+                None if outputs is None else outputs.add, feed.source.has_pass_end)
+            if may_group(feed) and not listeners.hear_batches:
+                session.allow_fusing(expected, expected)
             progress = run_epoch(feed.epoch(plan.steps), reader.read, step, session, listeners, expected)
             if progress.reason is StopReason.SOURCE_ENDED:
                 _warn_of_end(feed, progress, expected)

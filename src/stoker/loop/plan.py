@@ -5,7 +5,6 @@ Rules: frozen; made by ``api.py`` of checked arguments; opens nothing and pulls 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -87,6 +86,7 @@ def expected_steps(feed: Feed, steps: int | None) -> int | None:
     return steps if steps is not None else feed.length()
 
 
-def rounded_up(samples: int, batch_size: int) -> int:
-    """Batches that hold so many samples."""
-    return math.ceil(samples / batch_size)
+
+def may_group(feed: Feed) -> bool:
+    """Whether batches may be pulled before the step that needs them: not with ``workers=0``, but for arrays, which run no user code."""
+    return feed.options.workers > 0 or getattr(feed.source, "stoker_source", False) is True

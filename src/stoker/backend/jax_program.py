@@ -1,0 +1,145 @@
+"""The compiled steps of a model on JAX, kept on the model between calls.
+
+Rules: made once for a phase, and anew after ``compile``; donated unless the step can fail after it has returned
+(docs/decisions/004-donation.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from stoker.backend.jax_fused import Choice, fused
+from stoker.backend.protocol import Phase
+
+HOST_CALLS = frozenset({"pure_callback", "io_callback", "debug_callback", "debug_print", "python_callback"})
+"""JAX primitives that run Python while the step runs on the device."""
+
+Function = Callable[[Any, Any], Any]
+"""``(state, data) -> (logs or outputs, state)``."""
+
+
+class Program:
+    """The compiled step of one phase.
+
+    ``one`` runs a batch, ``many`` several that lie side by side; ``must_wait`` says that each call must be waited for before the state
+    before it is let go.
+
+    Args:
+        mark: Keras's own function of the phase: once Keras has another one, this program is stale.
+        step: the model's step.
+        is_compiled: the model wants its steps compiled.
+    """
+
+    def __init__(self, mark: Any, step: Function, is_compiled: bool) -> None:
+        self.mark = mark
+        self.one = step
+        self.must_wait = False
+        self.choice: Choice | None = None
+        self.compile_s: float | None = None
+        self._step = step
+        self._is_compiled = is_compiled
+        self._many: Function | None = None
+        self._many_shapes: Any = None
+
+    def trace(self, state: Any, data: Any) -> None:
+        """Compile the step, with or without donation. JAX keeps the trace, so that the first call does not trace again."""
+        if not self._is_compiled:
+            return
+        donating = jax.jit(self._step, donate_argnums=0)
+        self.must_wait = _looks_for_nan() or _calls_host(donating.trace(state, data).jaxpr.jaxpr)
+        self.one = jax.jit(self._step) if self.must_wait else donating
+
+    @property
+    def can_fuse(self) -> bool:
+        """Whether several steps may be tried in one call."""
+        return self._is_compiled and not self.must_wait
+
+    def many(self, state: Any, data: Any) -> Function | None:
+        """The compiled scan for stacked data of this shape; None where there is none.
+
+        One shape is compiled, the first: batches of many lengths would be compiled over and over.
+        """
+        shapes = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(data)]
+        if self._many_shapes is None and self.can_fuse:
+            self._many_shapes = shapes
+            self._many = _traced(jax.jit(fused(self._step), donate_argnums=0), state, data)
+        return self._many if shapes == self._many_shapes else None
+
+
+def _traced(function: Any, state: Any, data: Any) -> Function | None:
+    """The function, if JAX can trace it: a step whose state changes its dtypes on the way cannot be scanned over."""
+    try:
+        function.trace(state, data)
+    except TypeError:
+        return None
+    made: Function = function
+    return made
+
+
+class _Programs:
+    """Programs of one model by phase; an attribute of the model, and nothing that Keras looks at."""
+
+    def __init__(self) -> None:
+        self.by_phase: dict[str, Program] = {}
+
+
+def program_of(model: Any, phase: Phase, state: Any, data: Any) -> Program:
+    """The program of a phase, made if there is none or if the model was compiled anew since."""
+    program = known_program(model, phase)
+    if program is None:
+        kept = vars(model).get("_stoker_programs") or _Programs()
+        object.__setattr__(model, "_stoker_programs", kept)
+        program = Program(_mark(model, phase), _step_of(model, phase), bool(model.jit_compile) and not model.run_eagerly)
+        program.trace(state, data)
+        kept.by_phase[phase] = program
+    return program
+
+
+def known_program(model: Any, phase: Phase) -> Program | None:
+    """The program of a phase if there is one that is not stale."""
+    kept = vars(model).get("_stoker_programs")
+    program: Program | None = kept.by_phase.get(phase) if kept is not None else None
+    return program if program is not None and program.mark is _mark(model, phase) else None
+
+
+def _mark(model: Any, phase: Phase) -> Any:
+    """Keras's own function of a phase: ``compile`` throws it away, and the next one is another object."""
+    getattr(model, f"make_{phase}_function")()
+    return getattr(model, f"{phase}_function")
+
+
+def _step_of(model: Any, phase: Phase) -> Function:
+    """The model's method as a function of its own.
+
+    JAX takes bound methods that are equal for one function, and would use the program that it compiled before the loss was changed.
+    """
+    method = getattr(model, f"{phase}_step")
+
+    def step(state: Any, data: Any) -> Any:
+        return method(state, data)
+
+    def predict_step(state: Any, data: Any) -> Any:
+        outputs, non_trainable = method(state, data)
+        return outputs, (state[0], non_trainable)
+
+    return predict_step if phase == "predict" else step
+
+
+def _looks_for_nan() -> bool:
+    config: Any = jax.config
+    return bool(config.jax_debug_nans or config.jax_debug_infs)
+
+
+def _calls_host(jaxpr: Any) -> bool:
+    """Whether a program, or one within it, calls Python while it runs."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in HOST_CALLS:
+            return True
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda value: hasattr(value, "eqns")):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns") and _calls_host(inner):
+                return True
+    return False
