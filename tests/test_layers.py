@@ -23,14 +23,16 @@ MAY = {
     "feed": BASE | {"source", "batch", "feed"},
     "backend": {"errors", "batch", "backend"},
     "history": set(),
-    "loop": {"errors", "arguments", "batch", "feed.feed", "feed.meter", "feed.options", "source.open", "source.arrays", "source.protocol", "backend.protocol", "history", "loop"},
+    "loop": {
+        "errors", "arguments", "batch", "feed.feed", "feed.meter", "feed.options", "source.open", "source.arrays",
+        "source.protocol", "backend.protocol", "history", "loop"},
     "reporting": {"errors", "history", "feed.meter", "feed.advice", "reporting"},
     "testing": BASE | {"source", "testing"},
 }
 """What each part may import of the house. Parts that are not named (api, keras, compat, cli, callbacks) may import all."""
 
-WORKER_SIDE = {"worker", "child", "server", "parcel", "arena", "messages"}
-WORKER_MAY = BASE | {"source", "batch"} | {f"feed.{name}" for name in WORKER_SIDE} | {"feed.empty", "feed.standin", "feed.hygiene", "feed.travel"}
+WORKER_SIDE = {"worker", "child", "server", "parcel", "arena", "messages", "wire", "empty", "errands", "arrive", "standin"}
+WORKER_MAY = BASE | {"source.protocol"} | {f"feed.{name}" for name in WORKER_SIDE}
 
 
 def part_of(path: Path) -> str:

@@ -20,6 +20,7 @@ from stoker.errors import (
     WorkerError,
     WorkerHung,
 )
+from stoker.feed.empty import empty
 from stoker.feed.feed import Feed
 from stoker.rng import rng
 from stoker.source.indexed import Sequence
@@ -42,6 +43,7 @@ __all__ = [
     "WorkerDied",
     "WorkerError",
     "WorkerHung",
+    "empty",
     "evaluate",
     "evaluate_generator",
     "fit",

@@ -12,6 +12,7 @@ import pytest
 import stoker
 from stoker.feed.inline import InlineLane
 from stoker.feed.messages import Ask, Got
+from stoker.feed.processes import ProcessLane
 from stoker.feed.threads import ThreadLane
 from stoker.outcome import Failure, Value
 from stoker.source.open import open_source
@@ -21,11 +22,15 @@ LANES = {
     "inline": InlineLane,
     "one thread": lambda: ThreadLane(1, 10),
     "three threads": lambda: ThreadLane(3, 10),
+    "one process": lambda: ProcessLane(1, 10),
+    "three processes": lambda: ProcessLane(3, 10),
 }
 WAYS = {
     "inline": {"workers": 0},
     "one thread": {"workers": 1},
     "four threads": {"workers": 4},
+    "one process": {"workers": 1, "processes": True},
+    "three processes": {"workers": 3, "processes": True},
 }
 GENEROUS_S = 20.0
 
@@ -108,6 +113,7 @@ def test_threads_shorten_the_switch_interval_while_they_run():
     assert sys.getswitchinterval() == before
 
 
+@pytest.mark.filterwarnings("ignore:.*It runs on threads instead:stoker.StokerWarning")
 class TestFeed:
     def test_the_stream_is_the_same_on_every_lane(self, way):
         def run(way):

@@ -119,7 +119,11 @@ class Feed:
         return feed
 
     def __enter__(self) -> Self:
-        self._open()
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def _open(self) -> None:

@@ -1,0 +1,140 @@
+"""Shared memory for batches: one sparse file without a name, cut into slots of equal room; memory is taken only where it is written.
+
+A ``memfd`` has no name that could outlive the processes, and none of the limits of /dev/shm (64 MB in containers, a bus error beyond).
+Where it is missing, an unlinked temporary file takes its place.
+
+Rules: the only place that makes or maps shared memory; whoever writes calls ``take`` first, so that a lack of memory is an error and not
+a bus error; one owner closes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import tempfile
+
+STRIDES = (1 << 32, 1 << 30, 1 << 27)
+"""Room of a slot in bytes, tried in turn: address space is not memory, but may be limited too."""
+ALIGNMENT = 64
+GRAIN = 1 << 20
+"""Memory of a slot grows in steps of this size, in bytes."""
+
+
+def new_file(size_bytes: int) -> int:
+    """A file descriptor of shared memory without a name."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("stoker", os.MFD_CLOEXEC)
+    else:
+        fd, path = tempfile.mkstemp(prefix="stoker-")
+        os.unlink(path)
+    try:
+        os.ftruncate(fd, size_bytes)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+class Arena:
+    """Slots in shared memory.
+
+    Args:
+        fd: the file, which the arena owns from now on.
+        stride: room of a slot in bytes.
+        slots: how many there may be.
+    """
+
+    def __init__(self, fd: int, stride: int, slots: int) -> None:
+        self.fd = fd
+        self.stride = stride
+        self.slots = slots
+        self.memory = mmap.mmap(fd, stride * slots)
+        self._taken = [0] * slots
+
+    @classmethod
+    def create(cls, slots: int) -> Arena:
+        """An arena of so many slots, as roomy as the system allows.
+
+        Raises:
+            OSError: not even the smallest can be had.
+        """
+        for stride in STRIDES[:-1]:
+            try:
+                return cls._of(stride, slots)
+            except OSError:
+                continue
+        return cls._of(STRIDES[-1], slots)
+
+    @classmethod
+    def _of(cls, stride: int, slots: int) -> Arena:
+        fd = new_file(stride * slots)
+        try:
+            return cls(fd, stride, slots)
+        except OSError:
+            os.close(fd)
+            raise
+
+    def take(self, slot: int, end: int) -> None:
+        """Make sure that a slot has memory up to ``end``.
+
+        Raises:
+            MemoryError: the slot has no such room, or the system no such memory.
+        """
+        if end <= self._taken[slot]:
+            return
+        if end > self.stride:
+            raise MemoryError(f"a batch of more than {self.stride} bytes does not fit a slot")
+        wanted = min(self.stride, -(-end // GRAIN) * GRAIN)
+        try:
+            os.posix_fallocate(self.fd, slot * self.stride, wanted)
+        except AttributeError:
+            pass
+        except OSError as error:
+            raise MemoryError(f"no shared memory for {wanted} bytes: {error.strerror}") from error
+        self._taken[slot] = wanted
+
+    def close(self) -> None:
+        """Let go of the file; the mapping goes when no array lies in it any more."""
+        os.close(self.fd)
+        with contextlib.suppress(BufferError):
+            self.memory.close()
+
+
+class Cargo:
+    """One block of bytes that is written once and mapped by many, copy-on-write.
+
+    Args:
+        fd: the file, which the cargo owns from now on.
+        size_bytes: its length.
+    """
+
+    def __init__(self, fd: int, size_bytes: int) -> None:
+        self.fd = fd
+        self.size_bytes = size_bytes
+
+    @classmethod
+    def of(cls, parts: list[memoryview]) -> tuple[Cargo, list[int]]:
+        """Write parts one after the other, aligned; the cargo and the offset of each."""
+        offsets, end = [], 0
+        for part in parts:
+            offsets.append(end)
+            end += -(-part.nbytes // ALIGNMENT) * ALIGNMENT
+        size = max(end, 1)
+        fd = new_file(size)
+        try:
+            with mmap.mmap(fd, size) as mapping:
+                for offset, part in zip(offsets, parts, strict=True):
+                    mapping[offset:offset + part.nbytes] = part
+        except OSError:
+            os.close(fd)
+            raise
+        return cls(fd, size), offsets
+
+    def map(self) -> mmap.mmap:
+        """Map it so that writing changes the writer's own copy only."""
+        return mmap.mmap(self.fd, self.size_bytes, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+
+    def close(self) -> None:
+        """Let go of the file; mappings stay."""
+        os.close(self.fd)

@@ -1,0 +1,176 @@
+"""What a worker process does: takes asks from its socket, makes batches, puts them into slots, and says so.
+
+Rules: imports no framework; hears no Ctrl-C; dies with its server; answers in the order of the asks; every error of the source is an
+answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import mmap
+import os
+import pickle
+import random
+import signal
+import socket
+import sys
+from typing import Any
+
+import numpy as np
+
+import stoker.feed.wire as wire
+from stoker.feed.arena import Arena, Cargo
+from stoker.feed.empty import OFFER
+from stoker.feed.errands import pack_error
+from stoker.feed.messages import Ask
+from stoker.feed.parcel import Packer
+from stoker.feed.worker import make
+from stoker.outcome import Ended, Failure, Value, failure
+from stoker.source.protocol import Source
+
+HOLD_S = 0.3e-3
+"""Answers are sent together until they took this long to make."""
+PR_SET_PDEATHSIG = 1
+MIX = 0x9E3779B97F4A7C15
+
+
+def work(request: dict[str, Any], channel: int, stack: int, arena: int) -> None:
+    """Serve one parent until it closes the channel."""
+    _settle_in(stack)
+    worker = _Worker(socket.socket(fileno=channel), Arena(arena, request["stride"], request["slots"]))
+    worker.chaos = request["chaos"]
+    worker.run()
+
+
+def _settle_in(stack: int) -> None:
+    """Hygiene: die with the server, leave Ctrl-C to the parent, show the stack when asked, touch no terminal."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if hasattr(signal, "SIGUSR2"):
+        faulthandler.register(signal.SIGUSR2, file=stack, all_threads=True)
+    faulthandler.enable(stack)
+    nowhere = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nowhere, 0)
+    os.close(nowhere)
+
+
+class _Worker:
+    """The sources and slots of one worker process."""
+
+    def __init__(self, channel: socket.socket, arena: Arena) -> None:
+        self.chaos = 0.0
+        self._channel = channel
+        self._packer = Packer(arena)
+        self._sources: dict[int, Source | Failure] = {}
+        self._cargo: dict[int, mmap.mmap] = {}
+        self._blocks: dict[int, set[int]] = {}
+        """Which blocks of cargo each source lies in."""
+        self._input = bytearray()
+        self._fds: list[int] = []
+
+    def run(self) -> None:
+        """Take frames until the end."""
+        while (taken := self._frame()) is not None:
+            kind, body = taken
+            if kind == wire.ASKS:
+                self._answer(body)
+            elif kind == wire.SOURCE:
+                self._take_source(body)
+            elif kind == wire.DROP:
+                self._sources.pop(int(body), None)
+                self._blocks.pop(int(body), None)
+            else:
+                return
+
+    def _frame(self) -> tuple[bytes, bytes] | None:
+        """The next frame, or None once the parent has closed its end."""
+        head = wire.FRAME.size
+        while True:
+            if len(self._input) >= head:
+                kind, length = wire.FRAME.unpack_from(self._input)
+                if len(self._input) >= head + length:
+                    body = bytes(self._input[head:head + length])
+                    del self._input[:head + length]
+                    return kind, body
+            data, fds, _, _ = socket.recv_fds(self._channel, 65536, 16)
+            self._fds += fds
+            if not data:
+                return None
+            self._input += data
+
+    def _take_source(self, body: bytes) -> None:
+        """Load a source: its pickle, and its large buffers from the blocks that came with it or came before."""
+        key, pickled, places, new = pickle.loads(body)
+        for block, size in new:
+            cargo = Cargo(self._fds.pop(0), size)
+            self._cargo[block] = cargo.map()
+            cargo.close()
+        self._blocks[key] = {block for block, *_ in (*places, pickled)}
+        try:
+            data, *buffers = [
+                memoryview(self._cargo[block])[offset:offset + size] for block, offset, size in (pickled, *places)]
+            self._sources[key] = pickle.loads(data, buffers=buffers)
+        except BaseException as error:
+            self._sources[key] = failure(error)
+        for block in set(self._cargo) - set().union(*self._blocks.values()):
+            del self._cargo[block]
+
+    def _answer(self, body: bytes) -> None:
+        records: list[bytes] = []
+        held_s = 0.0
+        for ask, slot in wire.unpack_asks(body):
+            if self.chaos and random.SystemRandom().random() < self.chaos:
+                os.kill(os.getpid(), signal.SIGKILL)
+            record = self._make(ask, slot)
+            records.append(wire.pack_record(record))
+            held_s += record.make_s
+            if held_s > HOLD_S:
+                self._channel.sendall(b"".join(records))
+                records, held_s = [], 0.0
+        if records:
+            self._channel.sendall(b"".join(records))
+
+    def _make(self, ask: Ask, slot: int) -> wire.Record:
+        source = self._sources[ask.source]
+        self._packer.begin(slot)
+        if isinstance(source, Failure):
+            outcome, make_s, cpu_s = source, 0.0, 0.0
+        else:
+            seed_globals(ask)
+            OFFER.set(self._packer.offer)
+            outcome, make_s, cpu_s = make(source, ask)  # type: ignore[assignment]
+            OFFER.set(None)
+        kind, template, offsets, extra = self._packed(outcome)
+        return wire.Record(kind, ask.source, ask.ticket, slot, template, make_s, cpu_s, offsets, extra)
+
+    def _packed(self, outcome: Any) -> tuple[int, int, list[int], bytes]:
+        if isinstance(outcome, Ended):
+            return wire.ENDED, 0, [], b""
+        if isinstance(outcome, Value):
+            try:
+                return (wire.VALUE, *self._packer.pack(outcome.value))
+            except BaseException as error:
+                error.add_note("raised while the batch was put into shared memory for the caller")
+                outcome = failure(error)
+        return wire.FAILURE, -1, [], pickle.dumps(_portable(outcome), 5)
+
+
+def seed_globals(ask: Ask) -> None:
+    """Seed ``random`` and ``numpy.random`` for one item, so that no two workers draw the same."""
+    mixed = (ask.seed ^ (ask.pass_number + 1) * MIX ^ (ask.index + 1) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    mixed = ((mixed ^ (mixed >> 30)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    random.seed(mixed ^ (mixed >> 31))
+    np.random.seed((mixed >> 16) & 0xFFFFFFFF)
+
+
+def _portable(found: Failure) -> Failure:
+    """The failure as it can cross: with the exception as bytes."""
+    return Failure(pack_error(found.error), found.trace, found.notes)  # type: ignore[arg-type]
+
+
+if sys.platform == "win32":  # pragma: no cover
+    raise ImportError("worker processes need Unix sockets")

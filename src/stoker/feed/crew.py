@@ -1,0 +1,188 @@
+"""The processes of a lane: the server that forks, and its workers, each at one end of a socket.
+
+Rules: the only place that starts processes; sockets are not inherited by anything else; ``close`` leaves no process behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from stoker.feed.arena import Arena
+from stoker.feed.parcel import Unpacker
+from stoker.feed.wire import Parser
+
+PROGRAM = (
+    "import sys, json; sys.path[:] = json.loads(sys.argv[2]); "
+    "import numpy, stoker.feed.child, stoker.feed.server as s; s.serve(int(sys.argv[1]))"
+)
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+CHAOS = "STOKER_CHAOS"
+"""Environment variable: the probability with which a worker kills itself before an item, to try a training under fire."""
+STATUS_PATIENCE_S = 2.0
+END_PATIENCE_S = 0.5
+STACK_PATIENCE_S = 1.0
+STACK_BYTES = 1 << 16
+
+
+@dataclass(slots=True)
+class Hand:
+    """One worker process, as the parent sees it."""
+
+    number: int
+    channel: socket.socket
+    stack: int
+    pid: int = 0
+    status: int | None = None
+    parser: Parser = field(default_factory=Parser)
+    unpacker: Unpacker = field(default_factory=Unpacker)
+    slots: deque[int] = field(default_factory=deque)
+    """Slots of asks that it has not answered, in order."""
+
+    def close(self) -> None:
+        """Let go of the sockets; the worker ends when it sees that."""
+        self.channel.close()
+        os.close(self.stack)
+
+
+class Crew:
+    """The fork server and the workers it forked.
+
+    Args:
+        arena: the slots that workers write to.
+    """
+
+    def __init__(self, arena: Arena) -> None:
+        self._arena = arena
+        self._chaos = float(os.environ.get(CHAOS) or 0)
+        self.control, theirs = socket.socketpair()
+        quiet = {**os.environ, **dict.fromkeys(ONE_THREAD, "1"), "CUDA_VISIBLE_DEVICES": ""}
+        with theirs:
+            self._server = subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, str(theirs.fileno()), json.dumps(sys.path)], pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL, env=quiet, process_group=0)
+        self._lines = b""
+        self._by_pid: dict[int, Hand] = {}
+        self._unnamed: dict[int, Hand] = {}
+
+    def hire(self, number: int) -> Hand:
+        """Fork a worker; returns at once, what is sent to it waits in its socket."""
+        mine, theirs = socket.socketpair()
+        read_end, write_end = os.pipe()
+        os.set_blocking(read_end, False)
+        hand = Hand(number, mine, read_end)
+        request = {"worker": number, "stride": self._arena.stride, "slots": self._arena.slots, "chaos": self._chaos}
+        with contextlib.suppress(BrokenPipeError):
+            socket.send_fds(self.control, [json.dumps(request).encode() + b"\n"], [theirs.fileno(), write_end, self._arena.fd])
+        theirs.close()
+        os.close(write_end)
+        self._unnamed[number] = hand
+        return hand
+
+    def hear(self) -> list[Hand]:
+        """Take up what the server says; the workers that have ended."""
+        ended: list[Hand] = []
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            self._lines += self.control.recv(65536, socket.MSG_DONTWAIT)
+        *lines, self._lines = self._lines.split(b"\n")
+        for line in lines:
+            word, first, second = line.split()
+            if word == b"started":
+                hand = self._unnamed.pop(int(first))
+                hand.pid = int(second)
+                self._by_pid[hand.pid] = hand
+            elif int(first) in self._by_pid:
+                hand = self._by_pid.pop(int(first))
+                hand.status = int(second)
+                ended.append(hand)
+        return ended
+
+    def wait_for(self, hand: Hand, what: str, patience_s: float) -> bool:
+        """Listen to the server until it has told the ``pid`` or the ``status`` of a worker."""
+        until = time.monotonic() + patience_s
+        while getattr(hand, what) in (0, None):
+            self.hear()
+            left = until - time.monotonic()
+            if getattr(hand, what) not in (0, None):
+                return True
+            if left <= 0 or self._server.poll() is not None:
+                return False
+            select.select([self.control], [], [], min(left, 0.1))
+        return True
+
+    def signal(self, hand: Hand, number: int) -> bool:
+        """Send a signal to a worker; False if it is not there."""
+        if not self.wait_for(hand, "pid", STATUS_PATIENCE_S) or hand.status is not None:
+            return False
+        try:
+            os.kill(hand.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def stack_of(self, hand: Hand) -> str:
+        """The Python stack of a worker as text; empty if it does not answer (stopped, or gone)."""
+        if not self.signal(hand, signal.SIGUSR2):
+            return ""
+        ready, _, _ = select.select([hand.stack], [], [], STACK_PATIENCE_S)
+        return os.read(hand.stack, STACK_BYTES).decode(errors="replace") if ready else ""
+
+    def cause_of(self, hand: Hand) -> str:
+        """How a worker ended, and why that may be."""
+        self.wait_for(hand, "status", STATUS_PATIENCE_S)
+        last_words = self._last_words(hand)
+        return describe_end(hand.status) + (f"\n{last_words}" if last_words else "")
+
+    def _last_words(self, hand: Hand) -> str:
+        try:
+            return os.read(hand.stack, STACK_BYTES).decode(errors="replace").rstrip()
+        except OSError:
+            return ""
+
+    def close(self, hands: list[Hand]) -> None:
+        """End the workers: the idle ones by themselves, the others by force; then the server."""
+        for hand in hands:
+            hand.close()
+        until = time.monotonic() + END_PATIENCE_S
+        while (self._by_pid or self._unnamed) and time.monotonic() < until and self._server.poll() is None:
+            select.select([self.control], [], [], 0.02)
+            self.hear()
+        self.control.close()
+        try:
+            self._server.wait(STATUS_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
+
+
+CAUSES: dict[int, str] = {
+    -signal.SIGKILL: "often the out-of-memory killer",
+    -signal.SIGSEGV: "a crash in compiled code that the source calls",
+    -signal.SIGBUS: "memory that is not there, such as a file that was cut short",
+    -signal.SIGABRT: "a library gave up",
+    -signal.SIGTERM: "somebody ended it",
+    -signal.SIGFPE: "a division by zero in compiled code",
+}
+
+
+def describe_end(status: int | None) -> str:
+    """An exit status in words."""
+    if status is None:
+        return "ended in a way that nobody saw"
+    if status >= 0:
+        return f"exited with status {status}: the source called exit, or a library did"
+    try:
+        name: Any = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    return f"killed by {name}: {CAUSES.get(status, 'the cause is not known')}"

@@ -1,0 +1,39 @@
+"""``stoker.empty``: an array that lies in the slot already, so that a batch built in it crosses without a copy.
+
+Rules: who offers memory (a worker process, for the item it makes) says so in a context variable; anywhere else it is ``numpy.empty``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Offer = Callable[[tuple[int, ...], np.dtype[Any]], "NDArray[Any] | None"]
+
+OFFER: ContextVar[Offer | None] = ContextVar("stoker_empty", default=None)
+
+
+def empty(shape: int | tuple[int, ...], dtype: DTypeLike = float) -> NDArray[Any]:
+    """An uninitialised array, in shared memory where that saves a copy.
+
+    In a worker process the array lies in the slot of the batch that is being made; return it as part of that batch and keep no
+    reference to it, because the next batch may be written over it. Anywhere else this is ``numpy.empty``.
+
+    Args:
+        shape: the shape.
+        dtype: the dtype; numpy's default, float64, if left out.
+
+    Returns:
+        Array of that shape and dtype, C-contiguous.
+    """
+    offer = OFFER.get()
+    if offer is not None:
+        sizes = (int(shape),) if isinstance(shape, int | np.integer) else tuple(int(size) for size in shape)
+        offered = offer(sizes, np.dtype(dtype))
+        if offered is not None:
+            return offered
+    return np.empty(shape, dtype)

@@ -1,0 +1,57 @@
+"""How an exception of the user's code crosses a process border as its own type.
+
+Pickle rebuilds an exception by calling its class with ``args``, which fails for a class with other required arguments. So an exception
+crosses as its class (by value where it stands in a script), ``args``, attributes and notes, and is made without calling ``__init__``.
+
+Rules: packing never fails: what cannot cross is replaced by its text, and an exception whose class cannot cross by the nearest base that
+can.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+
+def pack_error(error: BaseException) -> bytes:
+    """An exception as bytes."""
+    import cloudpickle
+
+    for kind in type(error).__mro__:
+        if kind is object:
+            break
+        try:
+            packed: bytes = cloudpickle.dumps((kind, _safe(error.args), _safe(dict(error.__dict__)), type(error).__qualname__), 5)
+            pickle.loads(packed)
+        except Exception:
+            continue
+        return packed
+    return pickle.dumps((RuntimeError, (str(error),), {}, type(error).__qualname__))
+
+
+def _safe(value: Any) -> Any:
+    """A value with every part that cannot be pickled replaced by its text."""
+    if isinstance(value, dict):
+        return {key: _safe_leaf(part) for key, part in value.items()}
+    return tuple(_safe_leaf(part) for part in value)
+
+
+def _safe_leaf(value: Any) -> Any:
+    import cloudpickle
+
+    try:
+        cloudpickle.dumps(value)
+    except Exception:
+        return repr(value)
+    return value
+
+
+def unpack_error(packed: bytes) -> BaseException:
+    """The exception, of its own type where that could cross."""
+    kind, arguments, attributes, name = pickle.loads(packed)
+    error: BaseException = kind.__new__(kind, *arguments) if issubclass(kind, OSError) else kind.__new__(kind)
+    error.args = arguments
+    error.__dict__.update(attributes)
+    if kind.__qualname__ != name:
+        error.add_note(f"the original was a {name}, which cannot travel between processes")
+    return error

@@ -1,0 +1,287 @@
+"""The lane of worker processes.
+
+A worker builds its batch and puts it into a slot of shared memory; what crosses the socket is where it lies. The caller gets views of the
+slot, which is free again when the last array in it has died; small batches, and those beyond the leases, are copied.
+
+Rules: waits only in ``receive`` and for moments in ``close``, ``stack`` and at deaths; a slot is with one worker, or ready, or leased,
+never two of these.
+"""
+
+from __future__ import annotations
+
+import pickle
+import select
+import signal
+import socket
+import sys
+import time
+import weakref
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stoker.errors import NotPicklable
+from stoker.feed import wire
+from stoker.feed.arena import Arena
+from stoker.feed.crew import Crew, Hand
+from stoker.feed.errands import unpack_error
+from stoker.feed.messages import Ask, Died, Got, Reply
+from stoker.feed.parcel import Unpacker
+from stoker.feed.reuse import private
+from stoker.feed.shipping import Shipment
+from stoker.feed.slots import SlotTable
+from stoker.outcome import ENDED, Failure, Outcome, Value
+from stoker.source.protocol import Source
+
+SMALL_BYTES = 32 * 1024
+"""Batches up to this size are copied when they are handed out: that costs no more than a lease."""
+LEASES = 6
+"""Batches that the consumer may hold without a copy: the one in use, one on its way to a device, and what a framework lets go of late."""
+SLOTS_FOR_EACH = 4
+LEAST_SLOTS = 256
+READ_BYTES = 1 << 18
+
+
+class _Parcel(NamedTuple):
+    """A batch that lies in a slot."""
+
+    slot: int
+    kind: int
+    template: int
+    offsets: list[int]
+    extra: bytes
+    unpacker: Unpacker
+    worker: int
+
+
+class _Lease(np.ndarray):  # type: ignore[type-arg]
+    """The memory of a leased slot; a class of its own, so that numpy keeps it as the base of the arrays in it."""
+
+
+class ProcessLane:
+    """Workers that are processes, forked from a small clean server.
+
+    Args:
+        workers: how many.
+        bound: batches of one source in flight or ready at once.
+    """
+
+    name = "processes"
+    shares_memory = False
+
+    def __init__(self, workers: int, bound: int) -> None:
+        self.workers = workers
+        self._arena = Arena.create(max(LEAST_SLOTS, SLOTS_FOR_EACH * bound))
+        self._slots = SlotTable(self._arena.slots, LEASES)
+        self._leases: dict[int, weakref.ref[Any]] = {}
+        self._shipments: dict[int, Shipment] = {}
+        self._hands: dict[int, Hand] = {}
+        self._is_closed = False
+        self._poll = select.poll()
+        self._by_fd: dict[int, Hand] = {}
+        self._started: Crew | None = None
+
+    def add_source(self, key: int, source: Source) -> None:
+        if source.kind == "stream":
+            raise NotPicklable(
+                "an iterator keeps its place for the next call, and so stays in this process", got=source.label,
+                expected="a Sequence", where=source.label,
+                remedy="A Sequence or stoker.parallel_map uses all workers; a generator function may run in a process.")
+        self._ensure_crew()  # the server starts while the source is pickled
+        self._shipments[key] = Shipment(key, source)
+
+    def _ensure_crew(self) -> None:
+        if self._started is None:
+            self._started = Crew(self._arena)
+            self._poll.register(self._started.control, select.POLLIN)
+
+    @property
+    def _crew(self) -> Crew:
+        """The processes, once there is a source."""
+        assert self._started is not None
+        return self._started
+
+    def refresh_source(self, key: int) -> None:
+        shipment = self._shipments[key]
+        new = shipment.refresh()
+        if new is not None:
+            for hand in self._hands.values():
+                self._ship(hand, shipment, new)
+
+    def drop_source(self, key: int) -> None:
+        self._shipments.pop(key).close()
+        for hand in self._hands.values():
+            self._send(hand, wire.frame(wire.DROP, str(key).encode()))
+
+    def _ship(self, hand: Hand, shipment: Shipment, blocks: list[int] | None = None) -> None:
+        frame, fds = shipment.parcel(blocks)
+        self._send(hand, frame, fds)
+
+    def _send(self, hand: Hand, frame: bytes, fds: list[int] | None = None) -> None:
+        """Write to a worker; one that is gone will be noticed by its silence on the socket."""
+        try:
+            sent = socket.send_fds(hand.channel, [frame], fds) if fds else hand.channel.send(frame)
+            if sent < len(frame):
+                hand.channel.sendall(frame[sent:])
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    def send(self, worker: int, asks: Sequence[Ask]) -> None:
+        hand = self._hands.get(worker) or self._start(worker)
+        pairs = []
+        for ask in asks:
+            slot = self._slots.take()
+            hand.slots.append(slot)
+            pairs.append((ask, slot))
+        self._send(hand, wire.pack_asks(pairs))
+
+    def _start(self, worker: int) -> Hand:
+        hand = self._crew.hire(worker)
+        self._hands[worker] = hand
+        self._by_fd[hand.channel.fileno()] = hand
+        self._poll.register(hand.channel, select.POLLIN)
+        for shipment in self._shipments.values():
+            self._ship(hand, shipment)
+        return hand
+
+    def receive(self, timeout_s: float) -> list[Reply]:
+        until = time.monotonic() + timeout_s if timeout_s > 0 else 0.0
+        replies: list[Reply] = []
+        wait_ms = timeout_s * 1e3
+        while True:
+            for fd, _ in self._poll.poll(wait_ms):
+                for hand in [self._by_fd[fd]] if fd in self._by_fd else self._crew.hear():
+                    self._read(hand, replies)
+            if replies or timeout_s <= 0:
+                return replies
+            wait_ms = (until - time.monotonic()) * 1e3
+            if wait_ms <= 0:
+                return replies
+
+    def _read(self, hand: Hand, replies: list[Reply]) -> None:
+        """Take up what a worker wrote, and its end if it has ended."""
+        if self._hands.get(hand.number) is not hand:
+            return
+        while True:
+            try:
+                data = hand.channel.recv(READ_BYTES, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                if hand.status is None:
+                    return
+                data = b""
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                replies.append(self._bury(hand))
+                return
+            replies += [self._reply(hand, record) for record in hand.parser.feed(data)]
+            if len(data) < READ_BYTES and hand.status is None:
+                return
+
+    def _reply(self, hand: Hand, record: wire.Record) -> Got:
+        hand.slots.popleft()
+        if record.outcome == wire.VALUE and record.template >= 0 and record.extra:
+            hand.unpacker.learn(record.extra)
+        payload: Any
+        if record.outcome == wire.ENDED:
+            self._slots.free(record.slot)
+            payload = ENDED
+        else:
+            payload = _Parcel(
+                record.slot, record.outcome, record.template, record.offsets, record.extra, hand.unpacker, hand.number)
+        return Got(hand.number, record.source, record.ticket, payload, record.make_s, record.cpu_s)
+
+    def _bury(self, hand: Hand) -> Died:
+        """A worker has ended: free its slots, and say how it ended."""
+        self._poll.unregister(hand.channel)
+        del self._by_fd[hand.channel.fileno()]
+        del self._hands[hand.number]
+        cause = self._crew.cause_of(hand)
+        for slot in hand.slots:
+            self._slots.free(slot)
+        hand.close()
+        return Died(hand.number, cause)
+
+    def replace(self, worker: int) -> None:
+        self._start(worker)
+
+    def stack(self, worker: int) -> str:
+        hand = self._hands.get(worker)
+        return self._crew.stack_of(hand) if hand else ""
+
+    def kill(self, worker: int) -> bool:
+        hand = self._hands.get(worker)
+        return hand is not None and self._crew.signal(hand, signal.SIGKILL)
+
+    def unpack(self, payload: Any) -> Outcome:
+        parcel: _Parcel = payload
+        if parcel.kind == wire.FAILURE:
+            self._slots.free(parcel.slot)
+            return _failure(parcel)
+        if parcel.template < 0:
+            return self._unpickled(parcel)
+        size = parcel.unpacker.size_bytes(parcel.template)
+        if size > SMALL_BYTES and (memory := self._lease(parcel)) is not None:
+            return Value(parcel.unpacker.arrays(parcel.template, memory, parcel.offsets))
+        views = parcel.unpacker.arrays(parcel.template, self._memory(parcel.slot), parcel.offsets)
+        made = Value(private(views))
+        self._slots.free(parcel.slot)
+        return made
+
+    def _unpickled(self, parcel: _Parcel) -> Outcome:
+        memory = self._lease(parcel) if parcel.offsets else None
+        is_leased = memory is not None
+        if memory is None:
+            memory = self._memory(parcel.slot).copy() if parcel.offsets else self._memory(parcel.slot)
+        try:
+            return Value(parcel.unpacker.unpickle(parcel.extra, memory, parcel.offsets))
+        except Exception as error:
+            error.add_note("raised while the batch was unpickled in the caller's process")
+            return Failure(error)
+        finally:
+            if not is_leased:
+                self._slots.free(parcel.slot)
+
+    def _memory(self, slot: int) -> NDArray[np.uint8]:
+        return np.ndarray((self._arena.stride,), np.uint8, self._arena.memory, slot * self._arena.stride)
+
+    def _lease(self, parcel: _Parcel) -> Any:
+        """The memory of a slot, leased until the last array in it dies; None where it must be copied."""
+        slot = parcel.slot
+        if not self._slots.lease(slot):
+            return None
+        memory = _Lease((self._arena.stride,), np.uint8, self._arena.memory, slot * self._arena.stride)
+        slots = self._slots
+        self._leases[slot] = weakref.ref(memory, lambda _: slots.give_back(slot))
+        return memory
+
+    def discard(self, payload: Any) -> None:
+        if isinstance(payload, _Parcel):
+            self._slots.free(payload.slot)
+
+    def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        hands = list(self._hands.values())
+        self._hands.clear()
+        self._by_fd.clear()
+        if self._started is not None:
+            self._started.close(hands)
+        for shipment in self._shipments.values():
+            shipment.close()
+        self._arena.close()
+
+
+def _failure(parcel: _Parcel) -> Failure:
+    """What the source raised, of its own type, with the worker's traceback as a note."""
+    crossed: Failure = pickle.loads(parcel.extra)
+    error = unpack_error(crossed.error)  # type: ignore[arg-type]
+    note = f"Traceback in worker {parcel.worker}:\n{crossed.trace.rstrip()}"
+    return Failure(error, crossed.trace, (*crossed.notes, note))
+
+
+if sys.platform == "win32":  # pragma: no cover
+    raise ImportError("worker processes need Unix sockets")

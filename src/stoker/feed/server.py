@@ -1,0 +1,109 @@
+"""The small clean process that worker processes are forked from.
+
+It is started by exec, before any framework wakes, and holds nothing but numpy and the worker's side of stoker: a fork of it is quick, takes
+little memory and inherits no threads, locks or devices.
+
+Rules: one thread; ends when its socket is closed, whatever became of the parent, and its workers end with it; tells the parent how each
+worker ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from typing import Any
+
+REQUEST_BYTES = 65536
+
+
+def serve(fd: int) -> None:
+    """Fork workers until the socket is closed.
+
+    A request is JSON with the file descriptors of the worker's socket, its stack pipe and the arena; the answers are lines
+    ``started NUMBER PID`` and ``ended PID STATUS``.
+    """
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_write, False)
+    os.set_blocking(wake_read, False)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    control = socket.socket(fileno=fd)
+    workers: set[int] = set()
+    while True:
+        ready, _, _ = select.select([control.fileno(), wake_read], [], [])
+        if wake_read in ready:
+            os.read(wake_read, 4096)
+        _bury(workers, control)
+        if control.fileno() in ready and not _answer(control, workers, (wake_read, wake_write)):
+            break
+    _end(workers)
+
+
+def _end(workers: set[int]) -> None:
+    """Kill what is left, and take its exit status, so that no zombie remains."""
+    for pid in workers:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    for pid in workers:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+
+
+def _answer(control: socket.socket, workers: set[int], own: tuple[int, int]) -> bool:
+    """Fork one worker; False once the parent has closed its end."""
+    message, fds, _, _ = socket.recv_fds(control, REQUEST_BYTES, 3)
+    if not message:
+        return False
+    request = json.loads(message)
+    pid = os.fork()
+    if pid == 0:
+        _become_worker(control, own, request, fds)
+    for fd in fds:
+        os.close(fd)
+    workers.add(pid)
+    _tell(control, f"started {request['worker']} {pid}\n")
+    return True
+
+
+def _become_worker(control: socket.socket, own: tuple[int, int], request: dict[str, Any], fds: list[int]) -> None:
+    """Never returns."""
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        control.close()
+        for fd in own:
+            os.close(fd)
+        from stoker.feed.child import work
+
+        with contextlib.suppress(ConnectionError):  # the parent has closed its end: nobody waits for an answer
+            work(request, *fds)
+        status = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(status)
+
+
+def _bury(workers: set[int], control: socket.socket) -> None:
+    """Take the exit status of every worker that has ended, and pass it on."""
+    while workers:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        workers.discard(pid)
+        _tell(control, f"ended {pid} {os.waitstatus_to_exitcode(status)}\n")
+
+
+def _tell(control: socket.socket, line: str) -> None:
+    with contextlib.suppress(OSError):
+        control.sendall(line.encode())
