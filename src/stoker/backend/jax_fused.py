@@ -74,6 +74,12 @@ class Choice:
         made.settle(size)
         return made
 
+    def serves(self, size: int) -> bool:
+        """Whether what is known, or is being found out, holds for passes that would take groups of ``size`` too."""
+        if self.has_measured:
+            return self.fuse == 1 or size >= self.size
+        return self.size == size and not self.is_settled
+
     def settle(self, fuse: int) -> None:
         """From now on ``fuse`` steps go into one call."""
         self.fuse = fuse

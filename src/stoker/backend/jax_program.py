@@ -39,6 +39,7 @@ class Program:
         self.must_wait = False
         self.choice: Choice | None = None
         self.compile_s: float | None = None
+        self.planned = 0
         self._step = step
         self._is_compiled = is_compiled
         self._many: Function | None = None

@@ -39,6 +39,7 @@ class JaxSession:
         self._phase: Phase = "train"
         self._variables: tuple[list[Any], ...] | None = None
         self._state: Any = None
+        self._published: Any = None
         self._program: Program | None = None
         self._to_come: tuple[int | None, int | None] | None = None
         self._choice: Choice | None = None
@@ -54,7 +55,7 @@ class JaxSession:
         """See ``Session``."""
         self.publish()
         self._phase = phase
-        self._variables = self._program = self._choice = self._to_come = None
+        self._variables = self._published = self._program = self._choice = self._to_come = None
         if phase != "predict":
             self._model.reset_metrics()
             asked = self._model.steps_per_execution
@@ -149,7 +150,7 @@ class JaxSession:
             for variables, values in zip(self._variables, state, strict=True):
                 for variable, value in zip(variables, values, strict=True):
                     variable._value = value
-            self._state = None
+            self._published, self._state = state, None
         finally:
             self._guard.busy = False
         if self._guard.pending:
@@ -171,8 +172,10 @@ class JaxSession:
             if not common.is_built(self._model):
                 self._build(data)
             self._variables = _variables(self._model, self._phase)
-        state = tuple([_value(variable) for variable in variables] for variables in self._variables)
-        self._state = _without_doubles(state)
+        if self._published is not None and _hold(self._variables, self._published):
+            self._state = self._published
+        else:
+            self._state = _without_doubles(tuple([_value(variable) for variable in part] for part in self._variables))
         if self._program is None:
             self._program = program_of(self._model, self._phase, self._state, data)
             if self._choice is None:
@@ -186,9 +189,10 @@ class JaxSession:
         steps, left = self._to_come
         size = group_size(steps)
         known = program.choice
-        if known is None or known.size != size or (known.is_settled and not known.has_measured):
+        if known is None or not known.serves(size):
             known = program.choice = Choice(size, left, program.compile_s, perf_counter)
-        known.left = left
+        known.left = None if left is None else left + program.planned
+        program.planned += steps or 0
         self._choice = known
 
     def _build(self, data: Any) -> None:
@@ -202,6 +206,15 @@ class JaxSession:
 def _value(variable: Any) -> Any:
     value = variable._value
     return variable.value if value is None else value
+
+
+def _hold(variables: tuple[list[Any], ...], state: tuple[list[Any], ...]) -> bool:
+    """Whether the variables still hold the very arrays of a state that was published."""
+    for mine, values in zip(variables, state, strict=True):
+        for variable, value in zip(mine, values, strict=True):
+            if variable._value is not value:
+                return False
+    return True
 
 
 def _variables(model: Any, phase: Phase) -> tuple[list[Any], ...]:
