@@ -1,0 +1,105 @@
+"""Callbacks with the arguments and the judgement of Keras 1 and 2.
+
+Rules: the classes are Keras 3's with what was theirs added; ``mode='auto'`` goes by the name, as it did then; what is dropped is told.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from stoker.compat.lost import Lost
+from stoker.compat.names import alias
+from stoker.compat.spelling import translate
+from stoker.compat.tell import Teller
+
+BOARD = ("batch_size", "write_grads", "embeddings_layer_names", "embeddings_data")
+
+
+def old_mode(monitor: str, mode: str) -> str:
+    """``auto`` by the name of what is monitored, as Keras 2 decided it."""
+    if mode in ("min", "max"):
+        return mode
+    return "max" if "acc" in monitor or monitor.startswith("fmeasure") else "min"
+
+
+class EarlyStopping(keras.callbacks.EarlyStopping):
+    """Keras 3's, with the direction that Keras 2 chose."""
+
+    def __init__(self, monitor: str = "val_loss", min_delta: float = 0, patience: int = 0, verbose: int = 0, mode: str = "auto",
+                 *others: Any, **options: Any) -> None:
+        super().__init__(monitor, min_delta, patience, verbose, old_mode(monitor, mode), *others, **options)
+
+
+class ReduceLROnPlateau(keras.callbacks.ReduceLROnPlateau):
+    """Keras 3's, with ``epsilon=`` for ``min_delta=`` and the direction that Keras 2 chose."""
+
+    def __init__(self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10, verbose: int = 0, mode: str = "auto",
+                 *others: Any, **options: Any) -> None:
+        translate(options, {"epsilon": "min_delta"})
+        super().__init__(monitor, factor, patience, verbose, old_mode(monitor, mode), *others, **options)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """See Keras; the rate is logged as ``lr`` too."""
+        super().on_epoch_end(epoch, logs)
+        if logs and "learning_rate" in logs:
+            logs["lr"] = logs["learning_rate"]
+
+
+class ModelCheckpoint(keras.callbacks.ModelCheckpoint):
+    """Keras 3's, writing under any name, and every ``period`` epochs."""
+
+    def __init__(self, filepath: Any, monitor: str = "val_loss", verbose: int = 0, save_best_only: bool = False,
+                 save_weights_only: bool = False, mode: str = "auto", period: int = 1, **options: Any) -> None:
+        if isinstance(period, str):
+            period, options["save_freq"] = 1, period
+        fine = "x.weights.h5" if save_weights_only else "x.keras"
+        super().__init__(fine, monitor, verbose, save_best_only, save_weights_only, old_mode(monitor, mode), **options)
+        self.filepath = str(filepath)
+        self.period = period
+        self._since = 0
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Save, if it is time."""
+        self._since += 1
+        if self._since < self.period:
+            return
+        self._since = 0
+        super().on_epoch_end(epoch, logs)
+
+    def _save_model(self, epoch: int, batch: int | None, logs: Any) -> None:
+        named = dict(logs or {})
+        named |= {other: named[name] for name in list(named) if (other := alias(name)) is not None and other not in named}
+        Path(self._get_file_path(epoch, batch, named)).parent.mkdir(parents=True, exist_ok=True)
+        super()._save_model(epoch, batch, named)
+
+
+class BaseLogger(keras.callbacks.Callback):
+    """There for its name: Keras 3 averages metrics itself.
+
+    Args:
+        stateful_metrics: not used.
+    """
+
+    def __init__(self, stateful_metrics: Any = None) -> None:
+        super().__init__()
+
+
+def complete(teller: Teller) -> None:
+    """Put them in the places of Keras's."""
+
+    class TensorBoard(keras.callbacks.TensorBoard):
+        """Keras 3's, without the arguments it no longer has."""
+
+        def __init__(self, log_dir: Any = "./logs", histogram_freq: int = 0, *others: Any, **options: Any) -> None:
+            for name in [name for name in options if name in BOARD or others]:
+                if name in BOARD:
+                    options.pop(name)
+                    teller.tell(f"TensorBoard({name}=)", "Keras 3 does not write that; remove the argument.")
+            super().__init__(log_dir, histogram_freq, **options)
+
+    for kind in (EarlyStopping, ReduceLROnPlateau, ModelCheckpoint, BaseLogger, TensorBoard):
+        setattr(keras.callbacks, kind.__name__, kind)
+    keras.callbacks.ProgbarLogger = getattr(keras.callbacks, "ProgbarLogger", None) or Lost("ProgbarLogger", "Pass verbose=1.")

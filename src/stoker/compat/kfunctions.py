@@ -1,0 +1,37 @@
+"""Completes ``keras.backend`` with the functions it had in Keras 1 and 2.
+
+Rules: names that Keras 3 has keep Keras 3's; names without a meaning raise when they are used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from stoker.compat import kmath, krandom, kstate
+from stoker.compat.lost import Lost
+from stoker.compat.tell import Teller
+
+LOST = {
+    "function": "Build a keras.Model with the inputs and outputs wanted, and call predict() on it.",
+    "gradients": "Use jax.grad, torch.autograd.grad or tf.GradientTape of the backend.",
+    "rnn": "Use keras.layers.RNN with a cell.",
+    "foldl": "Use keras.ops.fori_loop.", "foldr": "Use keras.ops.fori_loop.", "scan": "Use keras.ops.scan.",
+    "ctc_decode": "Use keras.ops.ctc_decode.",
+    "local_conv1d": "Use keras.ops.", "local_conv2d": "Use keras.ops.",
+}
+
+
+def complete(teller: Teller) -> None:
+    """Add what is missing to ``keras.backend``."""
+    import sys
+
+    names: dict[str, Any] = {name: Lost(f"keras.backend.{name}", remedy) for name, remedy in LOST.items()}
+    names |= kmath.functions() | kstate.functions(teller) | krandom.functions()
+    for name, value in names.items():
+        if name not in vars(keras.backend):
+            setattr(keras.backend, name, value)
+    keras.backend.name_scope = keras.name_scope
+    keras.backend.tf = sys.modules.get("tensorflow") or Lost("K.tf", "Use keras.ops instead of TensorFlow's functions.")
+    krandom.carry_seeds()

@@ -1,0 +1,183 @@
+"""Layers as Keras 1 spelled them: ``Convolution2D(32, 3, 3, border_mode='same')``, ``Dense(output_dim=10, init='normal')``.
+
+Rules: only what a Keras 1 spelling certainly means is translated; new spellings pass as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from keras import layers
+
+from stoker.compat.lost import Lost
+from stoker.compat.patching import before_init, wrap
+from stoker.compat.spelling import Rule, translate
+from stoker.compat.tell import Teller
+
+FORMATS = {"tf": "channels_last", "th": "channels_first", "default": None}
+INITIAL = "_stoker_weights"
+INITS = {"uniform": "random_uniform", "normal": "random_normal", "zero": "zeros", "one": "ones"}
+
+
+def data_format(value: Any) -> Any:
+    """``dim_ordering`` as ``data_format``."""
+    return FORMATS.get(value, value)
+
+
+def initializer(value: Any) -> Any:
+    """An initializer by its new name."""
+    return INITS.get(value, value) if isinstance(value, str) else value
+
+
+COMMON: dict[str, Rule] = {
+    "init": ("kernel_initializer", initializer), "W_regularizer": "kernel_regularizer", "b_regularizer": "bias_regularizer",
+    "W_constraint": "kernel_constraint", "b_constraint": "bias_constraint", "bias": "use_bias",
+}
+CONV: dict[str, Rule] = COMMON | {
+    "nb_filter": "filters", "border_mode": "padding", "subsample": "strides", "dim_ordering": ("data_format", data_format),
+    "filter_length": "kernel_size", "subsample_length": "strides", "atrous_rate": "dilation_rate",
+}
+POOL: dict[str, Rule] = {
+    "border_mode": "padding", "dim_ordering": ("data_format", data_format), "pool_length": "pool_size", "stride": "strides",
+}
+RECURRENT: dict[str, Rule] = COMMON | {
+    "output_dim": "units", "inner_init": ("recurrent_initializer", initializer), "inner_activation": "recurrent_activation",
+    "U_regularizer": "recurrent_regularizer", "dropout_W": "dropout", "dropout_U": "recurrent_dropout", "consume_less": None,
+    "input_length": None, "implementation": None, "forget_bias_init": ("unit_forget_bias", lambda value: value in ("one", "ones")),
+}
+SPATIAL: dict[str, Rule] = {"dim_ordering": ("data_format", data_format)}
+NORM: dict[str, Rule] = {
+    "beta_init": "beta_initializer", "gamma_init": "gamma_initializer", "beta_regularizer": "beta_regularizer", "mode": None,
+}
+
+RULES: dict[str, dict[str, Rule]] = {
+    "Dense": COMMON | {"output_dim": "units"},
+    "Embedding": {"init": ("embeddings_initializer", initializer), "W_regularizer": "embeddings_regularizer",
+                  "W_constraint": "embeddings_constraint", "dropout": None, "input_length": None},
+    "Dropout": {"p": "rate"}, "SpatialDropout1D": {"p": "rate"}, "SpatialDropout2D": SPATIAL | {"p": "rate"},
+    "GaussianNoise": {"sigma": "stddev"}, "GaussianDropout": {"p": "rate"},
+    "Conv1D": CONV, "Conv2D": CONV, "Conv3D": CONV, "Conv2DTranspose": CONV | {"output_shape": None}, "SeparableConv2D": CONV,
+    "DepthwiseConv2D": CONV,
+    "MaxPooling1D": POOL, "MaxPooling2D": POOL, "MaxPooling3D": POOL, "AveragePooling1D": POOL, "AveragePooling2D": POOL,
+    "AveragePooling3D": POOL, "GlobalAveragePooling2D": SPATIAL, "GlobalMaxPooling2D": SPATIAL,
+    "UpSampling1D": {"length": "size"}, "UpSampling2D": SPATIAL, "ZeroPadding2D": SPATIAL, "Cropping2D": SPATIAL, "Flatten": SPATIAL,
+    "LSTM": RECURRENT, "GRU": RECURRENT, "SimpleRNN": RECURRENT,
+    "BatchNormalization": NORM, "RepeatVector": {}, "LeakyReLU": {"alpha": "negative_slope"},
+}
+"""Class -> what becomes of its old arguments."""
+
+SIZES = {"Conv2D": 2, "Conv3D": 3, "Conv2DTranspose": 2, "SeparableConv2D": 2}
+"""Convolutions whose kernel sizes Keras 1 took as that many numbers after the filters."""
+
+NAMES = {
+    "Convolution1D": "Conv1D", "Convolution2D": "Conv2D", "Convolution3D": "Conv3D", "Deconvolution2D": "Conv2DTranspose",
+    "Deconv2D": "Conv2DTranspose", "SeparableConvolution2D": "SeparableConv2D", "AtrousConvolution2D": "Conv2D",
+    "AtrousConvolution1D": "Conv1D", "CuDNNLSTM": "LSTM", "CuDNNGRU": "GRU", "InputLayer": "InputLayer",
+}
+"""Old names of classes that are there under another."""
+
+LOST = {
+    "MaxoutDense": "Use Dense and Maximum.", "Highway": "Write it with Dense and Multiply.",
+    "TimeDistributedDense": "Use TimeDistributed(Dense(n)).", "Merge": "Use Add, Concatenate, Dot and their like in a functional model.",
+    "LocallyConnected1D": "Use Conv1D, or a layer of your own.", "LocallyConnected2D": "Use Conv2D, or a layer of your own.",
+    "Recurrent": "Use keras.layers.RNN with a cell.", "ThresholdedReLU": "Use Lambda(lambda x: x * (x > theta)).",
+    "ConvRecurrent2D": "Use ConvLSTM2D.",
+}
+
+
+def complete(teller: Teller) -> None:
+    """Give the layers their old names and arguments."""
+    for name, rules in RULES.items():
+        before_init(getattr(layers, name), _old_arguments(name, rules, teller))
+    for old, new in NAMES.items():
+        if not hasattr(layers, old):
+            setattr(layers, old, getattr(layers, new))
+    for name, remedy in LOST.items():
+        if not hasattr(layers, name):
+            setattr(layers, name, Lost(f"keras.layers.{name}", remedy))
+    wrap(layers.Layer, "__init__", _old_layer)
+    wrap(layers.Layer, "_post_build", _with_weights)
+    wrap(layers.Layer, "add_weight", _name_first)
+
+
+def _old_layer(original: Callable[..., Any]) -> Callable[..., Any]:
+    """What every layer took: shapes of its input, and weights to begin with."""
+
+    def __init__(self: Any, *arguments: Any, **options: Any) -> None:
+        shape = options.pop("input_shape", None)
+        batch_shape, width, weights = (options.pop(name, None) for name in ("batch_input_shape", "input_dim", "weights"))
+        if batch_shape is not None:
+            shape = tuple(batch_shape)[1:]
+        if width is not None:
+            shape = (width,)
+        original(self, *arguments, **options)
+        if shape is not None:
+            self._input_shape_arg = tuple(shape)  # where Keras keeps it; it is taken as an argument only with a warning
+        if weights is not None:
+            object.__setattr__(self, INITIAL, weights)
+
+    return __init__
+
+
+def _with_weights(original: Callable[..., Any]) -> Callable[..., Any]:
+    def _post_build(self: Any) -> None:
+        original(self)
+        weights = vars(self).pop(INITIAL, None)
+        if weights is not None:
+            self.set_weights(weights)
+
+    return _post_build
+
+
+def _name_first(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Keras 2 took ``add_weight(name, shape)``, Keras 3 takes the shape first."""
+
+    def add_weight(self: Any, *arguments: Any, **options: Any) -> Any:
+        if arguments and isinstance(arguments[0], str):
+            options["name"] = arguments[0]
+            arguments = arguments[1:]
+        if isinstance(options.get("initializer"), str):
+            options["initializer"] = initializer(options["initializer"])
+        return original(self, *arguments, **options)
+
+    return add_weight
+
+
+def _old_arguments(kind: str, rules: dict[str, Rule], teller: Teller) -> Callable[[tuple[Any, ...], dict[str, Any]], tuple[Any, ...]]:
+    def change(arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
+        arguments = _kernel_sizes(kind, arguments, options)
+        rate = options.get("dropout") if kind == "Embedding" else None
+        size = options.get("input_dim") if kind != "Embedding" else None
+        length = options.get("input_length") if kind != "Embedding" else None
+        if rate:
+            teller.tell("Embedding(dropout=)", "it is ignored; add a SpatialDropout1D layer.")
+        if size is not None and (length is not None or kind in ("LSTM", "GRU", "SimpleRNN", "Conv1D")):
+            options.pop("input_length", None)
+            options["input_shape"] = (length, options.pop("input_dim"))
+        if options.get("mode"):
+            teller.tell(f"{kind}(mode={options['mode']!r})", "Keras 3 normalizes as mode=0 does; remove the argument.")
+        translate(options, rules)
+        if options.get("kernel_initializer") is not None:
+            options["kernel_initializer"] = initializer(options["kernel_initializer"])
+        return arguments
+
+    return change
+
+
+def _kernel_sizes(kind: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
+    """``(32, 3, 3)`` and ``nb_row=3, nb_col=3`` as ``(32, (3, 3))``."""
+    count = SIZES.get(kind)
+    if count is None:
+        return arguments
+    names = ("nb_row", "nb_col") if count == 2 else ("kernel_dim1", "kernel_dim2", "kernel_dim3")
+    if all(name in options for name in names):
+        options["kernel_size"] = tuple(options.pop(name) for name in names)
+        return arguments
+    sizes = arguments[1:1 + count]
+    if len(sizes) == count and all(isinstance(size, int) for size in sizes):
+        after = () if kind == "Conv2DTranspose" else arguments[1 + count:]  # output_shape, which follows from the rest
+        return (arguments[0], sizes, *after)
+    return arguments
+
+

@@ -1,0 +1,100 @@
+"""Names of metrics as Keras 1 and 2 logged them: ``acc`` beside ``accuracy``, and functions of the script's own by their own name.
+
+Rules: no name is taken away; an alias stands beside the name that Keras 3 gives, in the logs of epochs and, where a callback listens to
+batches, of batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from inspect import isfunction
+from typing import Any
+
+import keras
+
+KEPT = ("binary", "categorical", "top_k", "sparse", "mean")
+"""What stands before ``accuracy`` in metrics of Keras's own that had no short name."""
+
+
+def alias(name: str) -> str | None:
+    """The other name of an accuracy; None for any other metric."""
+    for one, other in (("accuracy", "acc"), ("acc", "accuracy")):
+        if name == one or name.endswith(f"_{one}"):
+            before = name.removesuffix(one)
+            return None if before.rstrip("_").endswith(KEPT) else before + other
+    return None
+
+
+def add_aliases(logs: Any) -> None:
+    """Put the other names into logs."""
+    for name in list(logs or ()):
+        other = alias(name)
+        if other is not None and other not in logs:
+            logs[other] = logs[name]
+    if logs and "learning_rate" in logs:
+        logs.setdefault("lr", logs["learning_rate"])
+
+
+class OldNames(keras.callbacks.Callback):
+    """The callback that comes first and adds old names to the logs that the others see."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Add old names."""
+        add_aliases(logs)
+
+
+class OldBatchNames(OldNames):
+    """The same for batches; reading logs at every batch costs time, so it is used only where somebody listens."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Add old names."""
+        add_aliases(logs)
+
+
+def with_old_names(callbacks: Any) -> list[Any]:
+    """A call's callbacks, with the one that adds old names before them."""
+    mine = list(_flat(callbacks))
+    listens = any(_overrides(callback, hook) for callback in mine for hook in ("on_batch_end", "on_train_batch_end"))
+    return [OldBatchNames() if listens else OldNames(), *mine]
+
+
+def _flat(callbacks: Any) -> Iterable[Any]:
+    if callbacks is None:
+        return
+    inner = getattr(callbacks, "callbacks", callbacks)
+    for callback in inner if isinstance(inner, list | tuple) else [inner]:
+        if isinstance(callback, list | tuple):
+            yield from _flat(callback)
+        else:
+            yield callback
+
+
+def _overrides(callback: Any, hook: str) -> bool:
+    mine = getattr(type(callback), hook, None)
+    if type(callback).__module__.startswith(("keras.", "stoker.")):
+        return False
+    return mine is not None and mine is not getattr(keras.callbacks.Callback, hook)
+
+
+def old_metrics(metrics: Any, outputs: int) -> Any:
+    """``metrics`` of ``compile`` as Keras 3 takes them.
+
+    Args:
+        metrics: None, a list, or a dict by output.
+        outputs: how many outputs the model has; 0 where that is not known.
+    """
+    if metrics is None or isinstance(metrics, str) or callable(metrics):
+        metrics = [] if metrics is None else [metrics]
+    if isinstance(metrics, dict):
+        return {output: old_metrics(own, 1) if isinstance(own, list | tuple) else _named(own) for output, own in metrics.items()}
+    made = [[_named(one) for one in part] if isinstance(part, list | tuple) else _named(part) for part in metrics]
+    if outputs > 1 and made and not any(isinstance(part, list) for part in made):
+        return [list(made) for _ in range(outputs)]  # Keras 2 gave a flat list to every output
+    return made
+
+
+def _named(metric: Any) -> Any:
+    """A function of the script's own as a metric that keeps its very name."""
+    if not isfunction(metric) or metric.__module__.startswith("keras."):
+        return metric
+    return keras.metrics.MeanMetricWrapper(metric, name=metric.__name__)

@@ -1,0 +1,56 @@
+"""Says what could not be kept: once for each topic, with the script's own file and line.
+
+Rules: the place is the nearest frame outside stoker and Keras; what is said is a warning, so that a script or a test may filter it;
+what has been said is kept by the teller, of which an installation has one.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+
+from stoker.errors import StokerWarning
+
+
+class CompatWarning(StokerWarning):
+    """Something an old script asks for means something else now, or nothing."""
+
+
+def script_place() -> tuple[str, int]:
+    """File and line of the nearest frame that belongs neither to stoker nor to Keras nor to Python's import system."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_back is not None and _is_inner(frame.f_code.co_filename):
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def is_of_stoker(filename: str) -> bool:
+    """Whether a file is stoker's own."""
+    return filename.startswith(str(Path(__file__).resolve().parent.parent))
+
+
+def _is_inner(filename: str) -> bool:
+    keras = getattr(sys.modules.get("keras"), "__file__", None)
+    home = str(Path(keras).parent) if keras else "<no keras>"
+    return is_of_stoker(filename) or filename.startswith((home, "<frozen "))
+
+
+class Teller:
+    """Tells each topic once."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def tell(self, topic: str, text: str) -> None:
+        """Warn of a topic unless that has been done.
+
+        Args:
+            topic: what it is about, such as ``multi_gpu_model``.
+            text: what is so now, and what to write instead.
+        """
+        if topic in self._told:
+            return
+        self._told.add(topic)
+        filename, line = script_place()
+        warnings.warn_explicit(f"{topic}: {text}", CompatWarning, filename, line)

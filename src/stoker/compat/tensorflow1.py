@@ -1,0 +1,155 @@
+"""What Keras scripts used of TensorFlow 1: sessions, GPU options, seeds.
+
+Rules: sessions and options do nothing and say so once; seeds are set; ``tf.keras`` is Keras on the backend at hand; where TensorFlow is
+installed everything else is its own, where it is not, everything else is an error at its use.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+from stoker.compat.lost import Lost
+from stoker.compat.tell import Teller
+
+SILENT = (
+    "ConfigProto", "GPUOptions", "Session", "InteractiveSession", "get_default_graph", "reset_default_graph",
+    "global_variables_initializer", "local_variables_initializer", "tables_initializer",
+)
+
+
+class Anything:
+    """Takes every attribute, call and ``with``, and does nothing."""
+
+    def __init__(self, name: str) -> None:
+        object.__setattr__(self, "_name", name)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        made = Anything(f"{self._name}.{name}")
+        object.__setattr__(self, name, made)
+        return made
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return self
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *reason: Any) -> None:
+        return None
+
+
+def names(teller: Teller) -> dict[str, Any]:
+    """What is put into the ``tensorflow`` module where it is missing."""
+    def silent(name: str) -> Any:
+        def make(*arguments: Any, **options: Any) -> Any:
+            teller.tell(f"tf.{name}", "Keras 3 has no sessions and takes no GPU options; this does nothing. Remove the line.")
+            return Anything(name)
+
+        return make
+
+    def set_random_seed(seed: int) -> None:
+        import keras
+
+        keras.utils.set_random_seed(seed)
+
+    made: dict[str, Any] = {name: silent(name) for name in SILENT}
+    logging = Anything("logging")
+    return made | {"set_random_seed": set_random_seed, "logging": logging, "ERROR": 40}
+
+
+def complete(teller: Teller) -> None:
+    """Make ``import tensorflow`` give a module in which old scripts find what they need."""
+    import keras
+
+    found = names(teller)
+    if importlib.util.find_spec("tensorflow") is None:
+        sys.modules["tensorflow"] = _stand_in(found, keras)
+        sys.modules["tensorflow.compat"] = sys.modules["tensorflow"].compat
+        sys.modules["tensorflow.compat.v1"] = sys.modules["tensorflow"].compat.v1
+        sys.modules["tensorflow.python"] = sys.modules["tensorflow"].python
+    elif "tensorflow" in sys.modules:
+        fill(sys.modules["tensorflow"], found)
+    else:
+        sys.meta_path.insert(0, _WhenImported(found))
+
+
+def fill(module: ModuleType, found: dict[str, Any]) -> None:
+    """Put what is missing into TensorFlow, and Keras in the place of its own."""
+    import keras
+
+    for name, value in found.items():
+        if not hasattr(module, name):
+            setattr(module, name, value)
+    module.keras = keras  # type: ignore[attr-defined]
+
+
+class _WhenImported(importlib.abc.MetaPathFinder):
+    """Fills TensorFlow once it has been imported."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self._found = found
+        self._is_busy = False
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
+        if name != "tensorflow" or self._is_busy:
+            return None
+        self._is_busy = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._is_busy = False
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Filling(spec.loader, self._found)
+        return spec
+
+
+class _Filling(importlib.abc.Loader):
+    """Loads with another loader, then fills."""
+
+    def __init__(self, inner: Any, found: dict[str, Any]) -> None:
+        self._inner = inner
+        self._found = found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> Any:
+        return self._inner.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        kept = {name: there for name, there in sys.modules.items() if name.startswith("tensorflow.keras")}
+        for name in kept:
+            del sys.modules[name]  # TensorFlow looks at these names while it is imported, and must find its own
+        self._inner.exec_module(module)
+        sys.modules.update(kept)
+        fill(module, self._found)
+
+
+def _stand_in(found: dict[str, Any], keras: Any) -> ModuleType:
+    """A module in the place of TensorFlow where that is not installed."""
+    module = _module("tensorflow", found | {"keras": keras, "__version__": "1.15.0", "__path__": []})
+    module.python = _module("tensorflow.python", {"__path__": []})  # type: ignore[attr-defined]
+    v1 = _module("tensorflow.compat.v1", found | {"keras": keras})
+    module.compat = _module("tensorflow.compat", {"v1": v1, "__path__": []})  # type: ignore[attr-defined]
+    return module
+
+
+def _module(name: str, found: dict[str, Any]) -> ModuleType:
+    def lost(attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        return Lost(f"{name}.{attribute}", "TensorFlow is not installed: use keras.ops, or install it.")
+
+    module = ModuleType(name)
+    module.__spec__ = importlib.machinery.ModuleSpec(name, None)
+    vars(module).update(found)
+    module.__getattr__ = lost  # type: ignore[method-assign]
+    return module
