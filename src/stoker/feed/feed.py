@@ -27,10 +27,6 @@ from stoker.outcome import Failure, Value, failure, unwrap
 from stoker.source.open import open_source
 from stoker.source.stream import StreamSource
 
-QUICK_S = 200e-6
-"""Batches made faster than this are asked for several at a time: a message costs about as much."""
-
-
 class Feed:
     """Batches from a Python source, ready before they are needed.
 
@@ -301,7 +297,7 @@ class Feed:
 
     def _chunk(self) -> int:
         """How much room is waited for before more is asked for."""
-        return max(1, self.window.bound // 2) if self.meter.mean_make_s < QUICK_S else 1
+        return max(1, self.window.bound // 2) if self.meter.is_quick else 1
 
     def _open_pump(self) -> Pump:
         if self._pump is None:

@@ -9,6 +9,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+QUICK_S = 200e-6
+"""A batch made faster than this costs about as much as a message and the wake-up of who gets it."""
+
 
 @dataclass(frozen=True, slots=True)
 class FeedFigures:
@@ -81,9 +84,9 @@ class Meter:
         self.recent_make_s.append(make_s)
 
     @property
-    def mean_make_s(self) -> float:
-        """Mean time of making a batch since the last ``take``; 0 before the first."""
-        return self._make_s / self._made if self._made else 0.0
+    def is_quick(self) -> bool:
+        """Whether making a batch takes no longer than a message, so that several are better asked for at a time."""
+        return self._make_s < QUICK_S * self._made
 
     def slowest_usual_s(self) -> float:
         """The 99th percentile of recent make times (nearest rank); 0 before the first."""

@@ -61,12 +61,17 @@ class Window:
         self._waiting.append(ask.ticket)
         self.next_new += 1
 
-    def assign(self) -> dict[int, list[Ask]]:
-        """Give every waiting ticket to the worker that has the fewest; asks by worker, in order."""
+    def assign(self, together: bool = False) -> dict[int, list[Ask]]:
+        """Give every waiting ticket to the worker that has the fewest; asks by worker, in order.
+
+        Args:
+            together: give them all to one worker, in one message; for batches that cost less than a message.
+        """
         given: dict[int, list[Ask]] = {}
+        owner = self._least_busy() if together and self._owner is None else self._owner
         while self._waiting:
             ticket = self._waiting.popleft()
-            worker = self._least_busy() if self._owner is None else self._owner
+            worker = self._least_busy() if owner is None else owner
             self._assigned[worker].append(ticket)
             given.setdefault(worker, []).append(self._asks[ticket])
         return given
