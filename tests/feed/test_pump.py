@@ -24,6 +24,7 @@ class Mortal(InlineLane):
         self.replaced = []
         self.inboxes = {0: [], 1: []}
         self.answers = 0
+        self.asks = {}
 
     def send(self, worker, asks):
         self.inboxes[worker].extend(asks)

@@ -12,11 +12,13 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import struct
 import tempfile
 
 STRIDES = (1 << 32, 1 << 30, 1 << 27)
 """Room of a slot in bytes, tried in turn: address space is not memory, but may be limited too."""
 ALIGNMENT = 64
+_BOARD = struct.Struct("<qQ")
 GRAIN = 1 << 20
 """Memory of a slot grows in steps of this size, in bytes."""
 
@@ -37,7 +39,7 @@ def new_file(size_bytes: int) -> int:
 
 
 class Arena:
-    """Slots in shared memory.
+    """Slots in shared memory; the last one is a board on which each worker says what it is making.
 
     Args:
         fd: the file, which the arena owns from now on.
@@ -51,6 +53,7 @@ class Arena:
         self.slots = slots
         self.memory = mmap.mmap(fd, stride * slots)
         self._taken = [0] * slots
+        self._board = stride * (slots - 1)
 
     @classmethod
     def create(cls, slots: int) -> Arena:
@@ -93,6 +96,15 @@ class Arena:
         except OSError as error:
             raise MemoryError(f"no shared memory for {wanted} bytes: {error.strerror}") from error
         self._taken[slot] = wanted
+
+    def say_at(self, worker: int, source: int, ticket: int) -> None:
+        """A worker says what it is making, in memory that outlives it; source -1 says that it is idle."""
+        _BOARD.pack_into(self.memory, self._board + worker * _BOARD.size, source, ticket)
+
+    def at(self, worker: int) -> tuple[int, int] | None:
+        """Source and ticket of what a worker is, or was, making."""
+        source, ticket = _BOARD.unpack_from(self.memory, self._board + worker * _BOARD.size)
+        return None if source < 0 else (source, ticket)
 
     def close(self) -> None:
         """Let go of the file; the mapping goes when no array lies in it any more."""

@@ -39,7 +39,7 @@ MIX = 0x9E3779B97F4A7C15
 def work(request: dict[str, Any], channel: int, stack: int, arena: int) -> None:
     """Serve one parent until it closes the channel."""
     _settle_in(stack)
-    worker = _Worker(socket.socket(fileno=channel), Arena(arena, request["stride"], request["slots"]))
+    worker = _Worker(request["worker"], socket.socket(fileno=channel), Arena(arena, request["stride"], request["slots"]))
     worker.chaos = request["chaos"]
     worker.run()
 
@@ -61,7 +61,9 @@ def _settle_in(stack: int) -> None:
 class _Worker:
     """The sources and slots of one worker process."""
 
-    def __init__(self, channel: socket.socket, arena: Arena) -> None:
+    def __init__(self, number: int, channel: socket.socket, arena: Arena) -> None:
+        self._number = number
+        self._arena = arena
         self.chaos = 0.0
         self._channel = channel
         self._packer = Packer(arena)
@@ -123,6 +125,7 @@ class _Worker:
         records: list[bytes] = []
         held_s = 0.0
         for ask, slot in wire.unpack_asks(body):
+            self._arena.say_at(self._number, ask.source, ask.ticket)
             if self.chaos and random.SystemRandom().random() < self.chaos:
                 os.kill(os.getpid(), signal.SIGKILL)
             record = self._make(ask, slot)
@@ -131,6 +134,7 @@ class _Worker:
             if held_s > HOLD_S:
                 self._channel.sendall(b"".join(records))
                 records, held_s = [], 0.0
+        self._arena.say_at(self._number, -1, 0)
         if records:
             self._channel.sendall(b"".join(records))
 

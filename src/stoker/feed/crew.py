@@ -32,6 +32,8 @@ CHAOS = "STOKER_CHAOS"
 STATUS_PATIENCE_S = 2.0
 END_PATIENCE_S = 0.5
 STACK_PATIENCE_S = 1.0
+STACK_PAUSE_S = 0.05
+"""A stack is written line by line; it is whole when nothing has come for so long."""
 STACK_BYTES = 1 << 16
 
 
@@ -134,8 +136,12 @@ class Crew:
         """The Python stack of a worker as text; empty if it does not answer (stopped, or gone)."""
         if not self.signal(hand, signal.SIGUSR2):
             return ""
-        ready, _, _ = select.select([hand.stack], [], [], STACK_PATIENCE_S)
-        return os.read(hand.stack, STACK_BYTES).decode(errors="replace") if ready else ""
+        text = b""
+        patience_s = STACK_PATIENCE_S
+        while select.select([hand.stack], [], [], patience_s)[0] and (part := os.read(hand.stack, STACK_BYTES)):
+            text += part
+            patience_s = STACK_PAUSE_S
+        return text.decode(errors="replace")
 
     def cause_of(self, hand: Hand) -> str:
         """How a worker ended, and why that may be."""

@@ -17,6 +17,9 @@ def pack_error(error: BaseException) -> bytes:
     """An exception as bytes."""
     import cloudpickle
 
+    plain = _plain(error)
+    if plain is not None:
+        return plain
     for kind in type(error).__mro__:
         if kind is object:
             break
@@ -27,6 +30,18 @@ def pack_error(error: BaseException) -> bytes:
             continue
         return packed
     return pickle.dumps((RuntimeError, (str(error),), {}, type(error).__qualname__))
+
+
+def _plain(error: BaseException) -> bytes | None:
+    """The exception as pickle does it, if that gives an equal one back."""
+    import cloudpickle
+
+    try:
+        packed: bytes = cloudpickle.dumps(error, 5)
+        again = pickle.loads(packed)
+    except Exception:
+        return None
+    return packed if type(again) is type(error) and (str(again), again.args) == (str(error), error.args) else None
 
 
 def _safe(value: Any) -> Any:
@@ -48,8 +63,11 @@ def _safe_leaf(value: Any) -> Any:
 
 def unpack_error(packed: bytes) -> BaseException:
     """The exception, of its own type where that could cross."""
-    kind, arguments, attributes, name = pickle.loads(packed)
-    error: BaseException = kind.__new__(kind, *arguments) if issubclass(kind, OSError) else kind.__new__(kind)
+    found = pickle.loads(packed)
+    if isinstance(found, BaseException):
+        return found
+    kind, arguments, attributes, name = found
+    error: BaseException = kind.__new__(kind)
     error.args = arguments
     error.__dict__.update(attributes)
     if kind.__qualname__ != name:

@@ -50,6 +50,9 @@ class InlineLane:
     def replace(self, worker: int) -> None:
         """The caller's thread does not die alone."""
 
+    def at(self, worker: int) -> tuple[int, int] | None:
+        return None
+
     def stack(self, worker: int) -> str:
         return ""
 

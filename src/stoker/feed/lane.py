@@ -45,6 +45,9 @@ class Lane(Protocol):
     def replace(self, worker: int) -> None:
         """Start a new worker under the number of one that died."""
 
+    def at(self, worker: int) -> tuple[int, int] | None:
+        """Source and ticket of what a worker is making now; None if it is idle."""
+
     def stack(self, worker: int) -> str:
         """What the worker is doing now, as the text of its Python stack; empty where that cannot be known."""
 

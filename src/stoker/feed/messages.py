@@ -53,10 +53,12 @@ class Died(NamedTuple):
     Args:
         worker: the number of the worker.
         cause: how it ended and why that may be, as a clause (``killed by SIGKILL: often the out-of-memory killer``).
+        at: source and ticket of what it was making; None if it was idle. Answers before that may be lost with it.
     """
 
     worker: int
     cause: str
+    at: tuple[int, int] | None = None
 
 
 Reply = Got | Died

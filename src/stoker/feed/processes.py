@@ -74,7 +74,7 @@ class ProcessLane:
     def __init__(self, workers: int, bound: int) -> None:
         self.workers = workers
         self._arena = Arena.create(max(LEAST_SLOTS, SLOTS_FOR_EACH * bound))
-        self._slots = SlotTable(self._arena.slots, LEASES)
+        self._slots = SlotTable(self._arena.slots - 1, LEASES)
         self._leases: dict[int, weakref.ref[Any]] = {}
         self._shipments: dict[int, Shipment] = {}
         self._hands: dict[int, Hand] = {}
@@ -138,6 +138,7 @@ class ProcessLane:
         self._send(hand, wire.pack_asks(pairs))
 
     def _start(self, worker: int) -> Hand:
+        self._arena.say_at(worker, -1, 0)
         hand = self._crew.hire(worker)
         self._hands[worker] = hand
         self._by_fd[hand.channel.fileno()] = hand
@@ -202,10 +203,13 @@ class ProcessLane:
         for slot in hand.slots:
             self._slots.free(slot)
         hand.close()
-        return Died(hand.number, cause)
+        return Died(hand.number, cause, self._arena.at(hand.number))
 
     def replace(self, worker: int) -> None:
         self._start(worker)
+
+    def at(self, worker: int) -> tuple[int, int] | None:
+        return self._arena.at(worker)
 
     def stack(self, worker: int) -> str:
         hand = self._hands.get(worker)

@@ -136,8 +136,9 @@ class Pump:
     def _bury(self, event: Died) -> None:
         """A worker died: what it was at is counted, what it had is asked again, and another takes its place."""
         hopeless = self._silence.died(event.worker, self.clock())
-        for desk in self._desks.values():
-            ask = desk.window.died(event.worker)
+        source, at = event.at or (None, None)
+        for key, desk in self._desks.items():
+            ask = desk.window.died(event.worker, at if key == source else None)
             if ask is None:
                 continue
             deaths = desk.window.deaths(ask.ticket)
@@ -165,14 +166,12 @@ class Pump:
         silent_s = self._silence.length_s(worker, self.clock())
         if silent_s <= patience_s(desk.timeout_s, desk.meter.slowest_usual_s()):
             return
-        culprit = self._desk_at(worker) or desk
+        source, at = self.lane.at(worker) or (None, None)
+        culprit = desk if source is None else self._desks.get(source, desk)
+        ask = culprit.window.current(worker, at)
         stack = self.lane.stack(worker)
         self.lane.kill(worker)
-        raise hung_error(culprit.window.current(worker), worker, silent_s, stack, culprit.source.label)
-
-    def _desk_at(self, worker: int) -> Desk | None:
-        """The feed that the worker is busy for; it answers in the order of asks, so the oldest ask counts."""
-        return next((desk for desk in self._desks.values() if desk.window.current(worker) is not None), None)
+        raise hung_error(ask, worker, silent_s, stack, culprit.source.label)
 
     def close(self) -> None:
         """Let go of what is ready, and end the lane."""

@@ -52,6 +52,7 @@ class ThreadLane:
         self._outbox: queue.SimpleQueue[list[Reply]] = queue.SimpleQueue()
         self._threads: dict[int, threading.Thread] = {}
         self._closing = False
+        self._at: dict[int, tuple[int, int]] = {}
         self._switch_interval_s: float | None = None
         """What to put back, if this lane changed it."""
 
@@ -90,11 +91,13 @@ class ThreadLane:
                 if held_s > HOLD_S:
                     self._outbox.put(answers)
                     answers, held_s = [], 0.0
+            self._at.pop(worker, None)
             if answers:
                 self._outbox.put(answers)
             del asks, answers
 
     def _answer(self, worker: int, ask: Ask) -> Got:
+        self._at[worker] = (ask.source, ask.ticket)
         source, watch, lock = self._sources[ask.source]
         outcome, make_s, cpu_s = make(source, ask)
         if isinstance(outcome, Value):
@@ -115,6 +118,9 @@ class ThreadLane:
 
     def replace(self, worker: int) -> None:
         """A thread does not die alone."""
+
+    def at(self, worker: int) -> tuple[int, int] | None:
+        return self._at.get(worker)
 
     def stack(self, worker: int) -> str:
         thread = self._threads.get(worker)

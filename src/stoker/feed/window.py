@@ -115,19 +115,24 @@ class Window:
         self._end = None
         return True
 
-    def died(self, worker: int) -> Ask | None:
+    def died(self, worker: int, at: int | None = None) -> Ask | None:
         """A worker is gone: what it had not answered waits again, before all later tickets.
 
+        Args:
+            worker: its number.
+            at: the ticket it was making, where that is known; else it was at the first one it had not answered.
+
         Returns:
-            The ask it was at, whose deaths are counted; None if it was idle.
+            The ask it was at, whose deaths are counted; None if it had none.
         """
         lost = self._assigned[worker]
         self._assigned[worker] = deque()
         if not lost:
             return None
-        self._deaths[lost[0]] = self._deaths.get(lost[0], 0) + 1
+        blamed = at if at in lost else lost[0]
+        self._deaths[blamed] = self._deaths.get(blamed, 0) + 1
         self._waiting = deque(sorted([*lost, *self._waiting]))
-        return self._asks[lost[0]]
+        return self._asks[blamed]
 
     def give_up(self, ticket: int, payload: Any) -> None:
         """Answer a waiting ticket without a worker; for a ticket that kills its workers."""
@@ -162,9 +167,11 @@ class Window:
         """How many asks a worker has not answered."""
         return len(self._assigned[worker])
 
-    def current(self, worker: int) -> Ask | None:
-        """What a worker is making now: the first ask it has not answered."""
+    def current(self, worker: int, at: int | None = None) -> Ask | None:
+        """What a worker is making now: ticket ``at`` where that is known, else the first that it has not answered."""
         assigned = self._assigned[worker]
+        if at in assigned:
+            return self._asks[at]
         return self._asks[assigned[0]] if assigned else None
 
     def drain(self) -> Iterable[Any]:
