@@ -6,7 +6,7 @@ between calls.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -127,7 +127,9 @@ def to_floats(logs: Any) -> dict[str, Any]:
     """Logs as Python floats; what is no scalar becomes a numpy array."""
     made: dict[str, Any] = {}
     for name, value in logs.items():
-        if tuple(getattr(value, "shape", ())) == ():
+        if type(value) is float:
+            made[name] = value
+        elif tuple(getattr(value, "shape", ())) == ():
             made[name] = float(value)
         else:
             array = np.asarray(keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else value)
@@ -144,8 +146,10 @@ def metric_order(model: Any) -> list[str]:
     return names
 
 
-def in_order(logs: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+def in_order(logs: dict[str, Any], names: list[str]) -> dict[str, Any]:
     """Logs in the order of names, others after."""
+    if list(logs) == names:
+        return logs
     first = {name: logs[name] for name in names if name in logs}
     return {**first, **{name: value for name, value in logs.items() if name not in first}}
 

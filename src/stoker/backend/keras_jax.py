@@ -128,7 +128,8 @@ class JaxSession:
 
     def read(self, raw: Raw) -> dict[str, float]:
         """See ``Session``."""
-        return common.in_order(common.to_floats(jax.device_get(raw or {})), self._order)
+        floats = {name: value.item() if isinstance(value, jax.Array) and value.ndim == 0 else value for name, value in (raw or {}).items()}
+        return common.in_order(common.to_floats(floats), self._order)
 
     def result(self, raw: Raw) -> dict[str, float]:
         """See ``Session``."""
