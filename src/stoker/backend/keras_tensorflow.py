@@ -1,4 +1,4 @@
-"""Keras on TensorFlow: the functions that Keras itself makes of the model's steps, called without its data adapters.
+"""Keras on TensorFlow: the model's own steps as concrete functions, called without Keras's data adapters.
 
 Rules: the weights live in the model all the time; batches are copied into tensors, because TensorFlow reads a buffer after the call has
 returned. Ctrl-C waits for the end of a step.
@@ -16,6 +16,7 @@ import tensorflow as tf
 from stoker.backend import keras_common as common
 from stoker.backend.interrupt import InterruptGuard
 from stoker.backend.protocol import Backend, Phase, Raw, Step
+from stoker.backend.tensorflow_program import program_of
 from stoker.batch.form import Batch
 from stoker.batch.tree import map_leaves
 
@@ -48,24 +49,27 @@ class TensorFlowSession:
     def step(self, batch: Batch) -> Raw:
         """Run one batch."""
         data = common.as_data(batch) if self._phase != "predict" else (batch.inputs,)
-        tensors = tuple(map_leaves(tf.convert_to_tensor, part) for part in data)
-        function = self._function or self._load()
+        tensors = tuple(map_leaves(tf.constant, part) for part in data)
+        function = self._function or self._load(tensors)
         guard = self._guard
         guard.busy = True
         try:
-            raw = function([tensors])
+            raw = function(tensors)
         finally:
             guard.busy = False
         if guard.pending:
             guard.strike()
         return raw
 
-    def _load(self) -> Callable[[Any], Any]:
-        """Keras's own function of this phase; made once a model, and anew after ``compile``."""
-        getattr(self._model, f"make_{self._phase}_function")()
-        function: Callable[[Any], Any] = getattr(self._model, f"{self._phase}_function")
-        self._function = function
-        return function
+    def _load(self, data: Any) -> Callable[[Any], Any]:
+        """Build what is not built, and find the step of this phase."""
+        if not common.is_built(self._model):
+            if self._phase == "predict":
+                self._model(data[0])
+            else:
+                common.build(self._model, data)
+        self._function = program_of(self._model, self._phase)
+        return self._function
 
     def step_many(self, batches: Sequence[Batch]) -> Raw:
         """See ``Session``."""
