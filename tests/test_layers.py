@@ -19,7 +19,7 @@ MAY = {
     "outcome": {"errors"},
     "rng": set(),
     "batch": {"errors", "batch"},
-    "source": {"errors", "outcome", "rng", "batch", "source"},
+    "source": {"errors", "arguments", "outcome", "rng", "batch", "source"},
     "feed": BASE | {"source", "batch", "feed"},
     "backend": {"errors", "batch", "backend"},
     "history": set(),

@@ -24,6 +24,7 @@ from stoker.feed.empty import empty
 from stoker.feed.feed import Feed
 from stoker.rng import rng
 from stoker.source.indexed import Sequence
+from stoker.source.parallel import parallel_map
 
 __all__ = [
     "BackendError",
@@ -48,6 +49,7 @@ __all__ = [
     "evaluate_generator",
     "fit",
     "fit_generator",
+    "parallel_map",
     "predict",
     "predict_generator",
     "rng",

@@ -79,7 +79,9 @@ class _Worker:
         while (taken := self._frame()) is not None:
             kind, body = taken
             if kind == wire.ASKS:
-                self._answer(body)
+                self._answer(wire.unpack_asks(body))
+            elif kind == wire.ITEMS:
+                self._answer([(Ask(*fields), slot) for fields, slot in pickle.loads(body)])
             elif kind == wire.SOURCE:
                 self._take_source(body)
             elif kind == wire.DROP:
@@ -121,10 +123,10 @@ class _Worker:
         for block in set(self._cargo) - set().union(*self._blocks.values()):
             del self._cargo[block]
 
-    def _answer(self, body: bytes) -> None:
+    def _answer(self, asks: list[tuple[Ask, int]]) -> None:
         records: list[bytes] = []
         held_s = 0.0
-        for ask, slot in wire.unpack_asks(body):
+        for ask, slot in asks:
             self._arena.say_at(self._number, ask.source, ask.ticket)
             if self.chaos and random.SystemRandom().random() < self.chaos:
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -19,12 +19,15 @@ from stoker.feed.hub import Hub
 from stoker.feed.messages import Ask, Got
 from stoker.feed.meter import Meter
 from stoker.feed.options import FeedOptions, check_options
+from stoker.feed.pulling import Puller
 from stoker.feed.pump import Pump
 from stoker.feed.resume import restore, snapshot
 from stoker.feed.reuse import private
 from stoker.feed.window import Window
-from stoker.outcome import Failure, Value, failure, unwrap
+from stoker.outcome import ENDED, Failure, Value, failure, unwrap
+from stoker.source.indexed import IndexedSource
 from stoker.source.open import open_source
+from stoker.source.parallel import ParallelMap
 from stoker.source.stream import StreamSource
 
 class Feed:
@@ -78,6 +81,7 @@ class Feed:
         self._last_pass = math.inf
         self._is_planned = False
         self._ahead = False
+        self._puller: Puller | None = None
         self.source.length()
         self.course = Course(self.source.kind, self._key, options.seed, options.shuffle)
         self.window = Window(1, 1)
@@ -123,10 +127,14 @@ class Feed:
         return self
 
     def _open(self) -> None:
+        if isinstance(self.source, IndexedSource):
+            self.source.prepare()
         self._pump = self._hub.seat(self._key, self)
         lane = self._pump.lane
         ahead = lane.name != "inline"
-        owner = None if self.kind == "indexed" else self._key % lane.workers
+        owner = self._key % lane.workers if self.source.single_owner else None
+        if isinstance(self.source, ParallelMap):
+            self._puller = Puller(self.source, self.options.max_queue_size)
         self.window = Window(self.options.max_queue_size if ahead else 1, lane.workers, owner)
         self.meter = Meter(lane.name, lane.workers if ahead else 0, monotonic)
         self._ahead = ahead
@@ -210,7 +218,22 @@ class Feed:
                     return
                 self._begin_pass()
                 continue
-            window.issue(course.ask(window.next_new))
+            ask = self._with_item(course.ask(window.next_new))
+            if ask is None:
+                return
+            window.issue(ask)
+
+    def _with_item(self, ask: Ask) -> Ask | None:
+        """The ask, with the item that is pulled for it where the source has items; None where there is none any more."""
+        if self._puller is None:
+            return ask
+        try:
+            item = self._puller.item(ask.index)
+        except Exception as error:
+            self._trouble = failure(error)
+            return None
+        self._over = item is ENDED
+        return None if self._over else ask._replace(item=item)
 
     def _begin_pass(self) -> None:
         try:

@@ -18,6 +18,7 @@ class Ask(NamedTuple):
         pass_number: the pass over the source that the batch belongs to, from 0.
         index: the argument of ``__getitem__``; for a stream the number of the item, from 0.
         seed: the seed of the feed; an item's randomness is a function of (seed, pass_number, index).
+        item: what was pulled for it, for ``parallel_map``.
     """
 
     source: int
@@ -25,6 +26,7 @@ class Ask(NamedTuple):
     pass_number: int
     index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     seed: int
+    item: Any = None
 
 
 class Got(NamedTuple):

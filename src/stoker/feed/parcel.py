@@ -37,7 +37,7 @@ class Packer:
 
     def __init__(self, arena: Arena) -> None:
         self._arena = arena
-        self._bytes = np.frombuffer(arena.memory, np.uint8)
+        self._start = arena.memory.__array_interface__["data"][0]
         self._known: dict[Any, int] = {}
         self._slot = 0
         self._end = 0
@@ -88,7 +88,7 @@ class Packer:
         """Copy an array into the slot unless it lies there already; its offset in the slot."""
         base = self._slot * self._arena.stride
         if self._end and array.flags.c_contiguous:
-            inside = array.__array_interface__["data"][0] - self._bytes.__array_interface__["data"][0] - base
+            inside = array.__array_interface__["data"][0] - self._start - base
             if 0 <= inside < self._end and inside + array.nbytes <= self._end:
                 return int(inside)
         place = self._reserve(array.nbytes)

@@ -32,6 +32,7 @@ from stoker.feed.parcel import Unpacker
 from stoker.feed.reuse import private
 from stoker.feed.shipping import Shipment
 from stoker.feed.slots import SlotTable
+from stoker.feed.travel import pack_items
 from stoker.outcome import ENDED, Failure, Outcome, Value
 from stoker.source.protocol import Source
 
@@ -84,7 +85,7 @@ class ProcessLane:
         self._started: Crew | None = None
 
     def add_source(self, key: int, source: Source) -> None:
-        if source.kind == "stream":
+        if source.kind == "stream" and source.single_owner:
             raise NotPicklable(
                 "an iterator keeps its place for the next call, and so stays in this process", got=source.label,
                 expected="a Sequence", where=source.label,
@@ -135,7 +136,8 @@ class ProcessLane:
             slot = self._slots.take()
             hand.slots.append(slot)
             pairs.append((ask, slot))
-        self._send(hand, wire.pack_asks(pairs))
+        has_items = any(ask.item is not None for ask in asks)
+        self._send(hand, wire.frame(wire.ITEMS, pack_items(pairs)) if has_items else wire.pack_asks(pairs))
 
     def _start(self, worker: int) -> Hand:
         self._arena.say_at(worker, -1, 0)
@@ -238,7 +240,7 @@ class ProcessLane:
         memory = self._lease(parcel) if parcel.offsets else None
         is_leased = memory is not None
         if memory is None:
-            memory = self._memory(parcel.slot).copy() if parcel.offsets else self._memory(parcel.slot)
+            memory = self._used(parcel).copy()
         try:
             return Value(parcel.unpacker.unpickle(parcel.extra, memory, parcel.offsets))
         except Exception as error:
@@ -248,15 +250,21 @@ class ProcessLane:
             if not is_leased:
                 self._slots.free(parcel.slot)
 
+    def _used(self, parcel: _Parcel) -> NDArray[np.uint8]:
+        """The memory of a slot up to the end of a pickled batch."""
+        ends = [offset + size for offset, size in zip(parcel.offsets[::2], parcel.offsets[1::2], strict=True)]
+        return self._memory(parcel.slot)[:max(ends, default=0)]
+
     def _memory(self, slot: int) -> NDArray[np.uint8]:
-        return np.ndarray((self._arena.stride,), np.uint8, self._arena.memory, slot * self._arena.stride)
+        start = slot * self._arena.stride
+        return self._arena.memory[start:start + self._arena.stride]
 
     def _lease(self, parcel: _Parcel) -> Any:
         """The memory of a slot, leased until the last array in it dies; None where it must be copied."""
         slot = parcel.slot
         if not self._slots.lease(slot):
             return None
-        memory = _Lease((self._arena.stride,), np.uint8, self._arena.memory, slot * self._arena.stride)
+        memory = self._memory(slot).view(_Lease)
         slots = self._slots
         self._leases[slot] = weakref.ref(memory, lambda _: slots.give_back(slot))
         return memory

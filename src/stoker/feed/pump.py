@@ -142,7 +142,7 @@ class Pump:
             if ask is None:
                 continue
             deaths = desk.window.deaths(ask.ticket)
-            if desk.source.kind != "indexed":
+            if desk.source.single_owner:
                 desk.window.give_up(ask.ticket, Failure(owner_died_error(ask, event, desk.source.label)))
             elif deaths >= DEATHS_ON_ONE_BATCH:
                 desk.window.give_up(ask.ticket, Failure(died_error(ask, event, deaths, desk.source.label)))

@@ -19,6 +19,7 @@ from typing import Any
 
 from stoker.errors import NotPicklable
 from stoker.feed.arrive import make_generator, make_lock, make_rlock, open_h5
+from stoker.feed.messages import Ask
 from stoker.feed.standin import stand_in
 
 LARGE_BYTES = 64 * 1024
@@ -54,6 +55,21 @@ def pack_source(source: Any) -> tuple[bytes, list[memoryview]]:
             "the source cannot travel to worker processes", got=f"{type(culprit).__name__} ({_first_line(error)})",
             expected="attributes that can be pickled", where=path,
             remedy="Make it in __getitem__ when it is first needed, or leave it out in __getstate__.") from error
+
+
+def pack_items(asks: list[tuple[Ask, int]]) -> bytes:
+    """Asks with the items that were pulled for them.
+
+    Raises:
+        NotPicklable: an item cannot travel.
+    """
+    try:
+        return _dumps([(tuple(ask), slot) for ask, slot in asks])
+    except Exception as error:
+        path, culprit = find_culprit([ask.item for ask, _ in asks], "items")
+        raise NotPicklable(
+            "an item cannot travel to worker processes", got=f"{type(culprit).__name__} ({_first_line(error)})",
+            expected="items that can be pickled", where=path, remedy="Yield what identifies the item, such as its path.") from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -129,7 +129,7 @@ class Window:
         self._assigned[worker] = deque()
         if not lost:
             return None
-        blamed = at if at in lost else lost[0]
+        blamed = at if at is not None and at in lost else lost[0]
         self._deaths[blamed] = self._deaths.get(blamed, 0) + 1
         self._waiting = deque(sorted([*lost, *self._waiting]))
         return self._asks[blamed]
@@ -170,7 +170,7 @@ class Window:
     def current(self, worker: int, at: int | None = None) -> Ask | None:
         """What a worker is making now: ticket ``at`` where that is known, else the first that it has not answered."""
         assigned = self._assigned[worker]
-        if at in assigned:
+        if at is not None and at in assigned:
             return self._asks[at]
         return self._asks[assigned[0]] if assigned else None
 

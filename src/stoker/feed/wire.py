@@ -18,7 +18,7 @@ ASK = struct.Struct("<IQQqQI")
 HEAD = struct.Struct("<BIQIiddHI")
 """Outcome, source, ticket, slot, template, wall and CPU seconds, number of offsets, bytes that follow."""
 
-ASKS, SOURCE, DROP, STOP = b"a", b"s", b"d", b"x"
+ASKS, ITEMS, SOURCE, DROP, STOP = b"a", b"i", b"s", b"d", b"x"
 VALUE, FAILURE, ENDED = 0, 1, 2
 
 
@@ -43,11 +43,11 @@ def frame(kind: bytes, body: bytes) -> bytes:
 
 def pack_asks(asks: Iterable[tuple[Ask, int]]) -> bytes:
     """Asks with their slots, as one frame."""
-    return frame(ASKS, b"".join([ASK.pack(*ask, slot) for ask, slot in asks]))
+    return frame(ASKS, b"".join([ASK.pack(*ask[:5], slot) for ask, slot in asks]))
 
 
 def unpack_asks(body: bytes) -> list[tuple[Ask, int]]:
-    """What ``pack_asks`` put in."""
+    """What ``pack_asks`` put in, without items."""
     return [(Ask(*fields[:5]), fields[5]) for fields in ASK.iter_unpack(body)]
 
 

@@ -23,7 +23,7 @@ def make(source: Source, ask: Ask) -> tuple[Outcome, float, float]:
     begin_item(ask.seed, ask.pass_number, ask.index)
     outcome: Outcome
     try:
-        made = source.get(ask.pass_number, ask.index)
+        made = source.get(ask.pass_number, ask.index, ask.item)
         outcome = made if isinstance(made, Ended) else Value(made)
     except BaseException as error:
         outcome = failure(error)

@@ -32,6 +32,7 @@ class ArraySource:
     """
 
     kind: Kind = "indexed"
+    single_owner = False
     has_pass_end = False
     stoker_source = True
 
@@ -49,7 +50,7 @@ class ArraySource:
         """Batches in a pass."""
         return math.ceil(self.samples / self._batch_size)
 
-    def get(self, pass_number: int, index: int) -> Any:
+    def get(self, pass_number: int, index: int, item: Any = None) -> Any:
         """The rows of batch ``index``, in the form of ``parts``."""
         start = index * self._batch_size
         stop = min(start + self._batch_size, self.samples)

@@ -38,6 +38,7 @@ class IndexedSource:
     """A source whose batches are made by index, in any order, by any number of workers."""
 
     kind: Kind = "indexed"
+    single_owner = False
 
     def __init__(self, original: Any, label: str) -> None:
         self.original = original
@@ -64,7 +65,7 @@ class IndexedSource:
                 remedy="Check that its data was found, and that a pass has at least one batch.")
         return length
 
-    def get(self, pass_number: int, index: int) -> Any:
+    def get(self, pass_number: int, index: int, item: Any = None) -> Any:
         """The batch at ``index``."""
         try:
             return self.original[index]
@@ -73,6 +74,14 @@ class IndexedSource:
                 "__getitem__ raised StopIteration", where=f"{self.label}, index {index}",
                 expected="a batch for every index below len()",
                 remedy="Let __len__ say how many batches there are; StopIteration has no meaning in __getitem__.") from error
+
+    def prepare(self) -> None:
+        """Settle what workers would otherwise settle each for itself: called once, in the caller's process, before any worker starts.
+
+        Keras's image iterators draw the order of their first pass when they are first asked; each worker would draw another.
+        """
+        if getattr(self.original, "index_array", 0) is None and hasattr(self.original, "_set_index_array"):
+            self.original._set_index_array()
 
     def end_pass(self) -> None:
         """Call ``on_epoch_end``."""

@@ -21,6 +21,9 @@ class Source(Protocol):
 
     kind: Kind
 
+    single_owner: bool
+    """Whether one worker makes everything; else any worker makes any batch."""
+
     label: str
     """How messages name it, such as ``Sequence Digits`` or ``generator batches``."""
 
@@ -38,8 +41,8 @@ class Source(Protocol):
             SourceError: the user's ``__len__`` gives no whole number above 0.
         """
 
-    def get(self, pass_number: int, index: int) -> Any:
-        """Make one batch, on a worker. Streams ignore ``index``: they are asked in order.
+    def get(self, pass_number: int, index: int, item: Any = None) -> Any:
+        """Make one batch, on a worker. Streams are asked in order; ``item`` is what ``parallel_map`` pulled for it.
 
         Returns:
             What the user's object gave; ``outcome.ENDED`` where a stream has no further item in this pass.

@@ -18,6 +18,7 @@ class StreamSource:
     """An iterator: goes on where it stopped."""
 
     kind: Kind = "stream"
+    single_owner = True
     has_pass_end = False
 
     def __init__(self, original: Any, label: str) -> None:
@@ -31,9 +32,9 @@ class StreamSource:
         """None: an iterator does not say how many items it has."""
         return None
 
-    def get(self, pass_number: int, index: int) -> Any:
+    def get(self, pass_number: int, index: int, item: Any = None) -> Any:
         """Item number ``index``, counted from the first item pulled here, or ``ENDED``; items before it are dropped."""
-        item: Any = None
+        item = None
         while not self._over and self._pulled <= index:
             item = next(self.original, ENDED)
             self._over = item is ENDED
@@ -73,6 +74,7 @@ class RestartableSource:
     """
 
     kind: Kind = "restartable"
+    single_owner = True
     has_pass_end = False
 
     def __init__(
@@ -89,7 +91,7 @@ class RestartableSource:
         """Batches in a pass where the object says so (``__len__``), else None."""
         return self._length()
 
-    def get(self, pass_number: int, index: int) -> Any:
+    def get(self, pass_number: int, index: int, item: Any = None) -> Any:
         """The next item of the pass, or ``ENDED``; another pass than the last begins a fresh iterator."""
         if self._pass is None or pass_number != self._pass_number:
             self._restart(pass_number)

@@ -1,0 +1,36 @@
+"""Pulls the items of a ``parallel_map`` on the caller's thread, one for each ticket, in order.
+
+Rules: an item that waits does not change, even where the iterator refills the same memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stoker.feed.reuse import ReuseWatch
+from stoker.outcome import ENDED
+from stoker.source.parallel import ParallelMap
+
+
+class Puller:
+    """The items of one feed.
+
+    Args:
+        source: whose items are pulled.
+        bound: batches that may wait at once.
+    """
+
+    def __init__(self, source: ParallelMap, bound: int) -> None:
+        self._source = source
+        self._watch = ReuseWatch(bound + 1)
+        self._pulled = 0
+
+    def item(self, index: int) -> Any:
+        """Item number ``index`` of this feed, or ``ENDED``; items before it are dropped."""
+        item: Any = None
+        while self._pulled <= index:
+            item = self._source.pull()
+            if item is ENDED:
+                return ENDED
+            self._pulled += 1
+        return self._watch.settle(item)

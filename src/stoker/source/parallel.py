@@ -1,0 +1,93 @@
+"""``parallel_map``: a function run by all workers over the items of one iterator.
+
+The iterator has one owner, the caller's process, which pulls an item when a worker is asked for its batch; the items travel to the workers,
+and the results come back in order, each once. That is how a generator with heavy work for each item scales.
+
+Rules: items are pulled one batch at a time, in order, on the consumer's thread; what was pulled is kept until its result has been taken,
+so that a lost batch can be made again from the same items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from stoker.arguments import whole_number
+from stoker.errors import SourceStopped, SourceTypeError
+from stoker.outcome import ENDED
+from stoker.source.protocol import Kind
+
+
+class ParallelMap:
+    """A source whose batches are ``function`` of what one iterator gives.
+
+    Made by ``parallel_map``; what workers get is ``function`` alone.
+    """
+
+    kind: Kind = "stream"
+    single_owner = False
+    has_pass_end = False
+    stoker_source = True
+
+    def __init__(self, items: Iterable[Any], function: Callable[[Any], Any], batch_size: int | None) -> None:
+        self.original = self
+        self.label = f"parallel_map of {getattr(function, '__name__', type(function).__name__)}"
+        self._items: Iterator[Any] | None = iter(items)
+        self._function = function
+        self._batch_size = batch_size
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_items": None}
+
+    def length(self) -> int | None:
+        """None: an iterator does not say how many items it has."""
+        return None
+
+    def pull(self) -> Any:
+        """The next item, or list of ``batch_size`` items (fewer at the end), or ``ENDED``; in the caller's process."""
+        assert self._items is not None
+        if self._batch_size is None:
+            return next(self._items, ENDED)
+        return list(islice(self._items, self._batch_size)) or ENDED
+
+    def get(self, pass_number: int, index: int, item: Any = None) -> Any:
+        """What the function makes of an item; on a worker."""
+        try:
+            return self._function(item)
+        except StopIteration as error:
+            raise SourceStopped(
+                "the function raised StopIteration", where=f"{self.label}, item {index}", expected="a batch for every item",
+                remedy="End the iterator of items instead.") from error
+
+    def end_pass(self) -> None:
+        """Nothing to tell."""
+
+
+def parallel_map(items: Iterable[Any], function: Callable[[Any], Any], batch_size: int | None = None) -> ParallelMap:
+    """A source of ``function(item)`` for the items of any iterator, made by all workers.
+
+    Results come in the order of the items, each exactly once. Randomness from ``stoker.rng()`` inside ``function`` is seeded by (seed, pass,
+    number of the item): the same for any number of workers.
+
+    Args:
+        items: an iterable; it is pulled by one owner, on the caller's thread, no further ahead than ``max_queue_size`` batches.
+        function: makes a batch of an item; runs on several threads or processes at once. With ``use_multiprocessing`` the function and
+            the items must be picklable.
+        batch_size: give ``function`` a list of so many items (fewer at the end of the iterator); None gives it single items.
+
+    Returns:
+        A source that ``fit_generator``, ``fit`` and ``Feed`` take.
+
+    Raises:
+        SourceTypeError: ``items`` is no iterable, or ``function`` cannot be called.
+    """
+    if not isinstance(items, Iterable):
+        raise SourceTypeError(
+            "parallel_map needs items", got=type(items).__name__, expected="an iterable", remedy="Pass a list or a generator.")
+    if not callable(function):
+        raise SourceTypeError(
+            "parallel_map needs a function", got=type(function).__name__, expected="a function of one item",
+            remedy="Pass parallel_map(items, function).")
+    size = None if batch_size is None else whole_number("batch_size", batch_size, 1)
+    return ParallelMap(items, function, size)

@@ -1,0 +1,88 @@
+"""However the parent ends, nothing of it remains."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+GONE_WITHIN_S = 1.0
+LIMIT_S = 30.0
+
+SCRIPT = """
+import os, sys, time
+import numpy as np
+import stoker
+
+class Slow(stoker.Sequence):
+    def __len__(self): return 1000
+    def __getitem__(self, index):
+        time.sleep(0.01 if index < 20 else 0.5)
+        return np.zeros((100, 100)), index
+
+def descendants(pid):
+    found = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/children") as file:
+            for child in file.read().split():
+                found += [child, *descendants(child)]
+    return found
+
+with stoker.Feed(Slow(), workers=3, processes=True) as feed:
+    batches = feed.epoch()
+    for _ in range(12): next(batches)
+    print(*descendants(os.getpid()), flush=True)
+    for _ in batches: pass
+"""
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def start(script):
+    return subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="looks into /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGABRT])
+def test_no_process_outlives_its_parent(number):
+    before = set(os.listdir("/dev/shm"))
+    with start(SCRIPT) as parent:
+        pids = parent.stdout.readline().split()
+        assert len(pids) == 4
+        os.killpg(parent.pid, number)
+        parent.wait(LIMIT_S)
+        until = time.monotonic() + GONE_WITHIN_S
+        while any(alive(pid) for pid in pids) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert not [pid for pid in pids if alive(pid)]
+        errors = parent.stderr.read()
+    assert set(os.listdir("/dev/shm")) <= before
+    if number == signal.SIGINT:
+        assert errors.count("Traceback") == 1 and "KeyboardInterrupt" in errors, "one traceback, none of a worker"
+
+
+def test_a_script_that_forgets_to_close_ends_all_the_same():
+    script = SCRIPT.split("with stoker.Feed")[0] + """
+feed = stoker.Feed(Slow(), workers=2, processes=True).__enter__()
+next(feed.epoch())
+print(*descendants(os.getpid()), flush=True)
+"""
+    with start(script) as parent:
+        pids = parent.stdout.readline().split()
+        parent.wait(LIMIT_S)
+        until = time.monotonic() + GONE_WITHIN_S
+        while any(alive(pid) for pid in pids) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert len(pids) == 3 and not [pid for pid in pids if alive(pid)]
+        parent.stderr.read()

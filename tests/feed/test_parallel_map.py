@@ -1,0 +1,108 @@
+"""A function run by all workers over the items of one iterator."""
+
+from __future__ import annotations
+
+import itertools
+import os
+
+import numpy as np
+import pytest
+
+import stoker
+from stoker.testing import digest
+
+WAYS = [{"workers": 0}, {"workers": 1}, {"workers": 3}, {"workers": 3, "processes": True}]
+
+
+def noisy(item):
+    return np.full(3, item), stoker.rng().random(2)
+
+
+@pytest.fixture(params=WAYS, ids=str)
+def way(request):
+    return request.param
+
+
+def test_results_come_in_order_each_once_and_the_same_on_every_lane(way):
+    def run(way):
+        with stoker.Feed(stoker.parallel_map(iter(range(100)), noisy), seed=4, **way) as feed:
+            return list(feed.epoch(40))
+
+    assert digest(run(way)) == digest(run({"workers": 0}))
+    assert [int(x[0]) for x, _ in run(way)] == list(range(40))
+
+
+def test_items_are_pulled_no_further_than_planned(way):
+    items = itertools.count()
+    with stoker.Feed(stoker.parallel_map(items, noisy), **way) as feed:
+        feed.plan(epochs=2, steps=5)
+        list(feed.epoch(5))
+        list(feed.epoch(5))
+    assert next(items) == 10
+
+
+def test_items_can_be_gathered_into_batches(way):
+    with stoker.Feed(stoker.parallel_map(range(7), np.array, batch_size=3), **way) as feed:
+        assert [batch.tolist() for batch in feed.epoch(9)] == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+def test_an_error_of_the_iterator_comes_in_its_place(way):
+    def items():
+        yield from range(4)
+        raise OSError("disk")
+
+    with stoker.Feed(stoker.parallel_map(items(), noisy), **way) as feed:
+        batches = feed.epoch(9)
+        assert [int(next(batches)[0][0]) for _ in range(4)] == [0, 1, 2, 3]
+        with pytest.raises(OSError, match="disk"):
+            next(batches)
+
+
+def test_an_error_of_the_function_names_the_item(way):
+    def fail(item):
+        return noisy(item) if item != 2 else 1 / 0
+
+    with stoker.Feed(stoker.parallel_map(range(9), fail), **way) as feed, pytest.raises(ZeroDivisionError) as caught:
+        list(feed.epoch(9))
+    assert any("index 2" in note for note in caught.value.__notes__)
+
+
+def test_a_killed_worker_loses_no_item(tmp_path):
+    def dies_once(item):
+        mark = tmp_path / "done"
+        if item == 5 and not mark.exists():
+            mark.touch()
+            os._exit(1)
+        return noisy(item)
+
+    with stoker.Feed(stoker.parallel_map(iter(range(20)), dies_once), workers=2, processes=True) as feed:
+        assert [int(x[0]) for x, _ in feed.epoch(20)] == list(range(20))
+
+
+def test_an_iterator_may_refill_the_same_memory():
+    def refilled():
+        buffer = np.zeros(2)
+        for number in itertools.count():
+            buffer[:] = number
+            yield buffer
+
+    with stoker.Feed(stoker.parallel_map(refilled(), lambda item: item + 0), workers=2) as feed:
+        assert [int(batch[0]) for batch in feed.epoch(50)] == list(range(50))
+
+
+def test_a_feed_goes_on_at_an_item(way):
+    with stoker.Feed(stoker.parallel_map(range(50), noisy), seed=4, **way) as feed:
+        whole = list(feed.epoch(20))
+    with stoker.Feed(stoker.parallel_map(range(50), noisy), seed=4, **way) as feed:
+        list(feed.epoch(8))
+        state = feed.state_dict()
+    with stoker.Feed(stoker.parallel_map(range(50), noisy), **way) as feed:
+        with pytest.warns(stoker.StokerWarning, match="pulled and dropped"):
+            feed.load_state_dict(state)
+        assert digest(feed.epoch(12)) == digest(whole[8:])
+
+
+@pytest.mark.parametrize("arguments", [(5, noisy), ([1], "no function")])
+def test_what_cannot_be_mapped_is_refused(arguments):
+    with pytest.raises(TypeError, match="parallel_map"):
+        stoker.parallel_map(*arguments)
