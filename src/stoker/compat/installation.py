@@ -53,7 +53,6 @@ def _complete(teller: Teller, has_tensorflow: bool) -> None:
         callbacks,
         calls,
         checkpoints,
-        image,
         keras_utils,
         kfunctions,
         layers,
@@ -62,6 +61,7 @@ def _complete(teller: Teller, has_tensorflow: bool) -> None:
         modules,
         numpy_names,
         optimizers,
+        preprocessing,
         tensorflow1,
     )
 
@@ -73,7 +73,7 @@ def _complete(teller: Teller, has_tensorflow: bool) -> None:
     checkpoints.complete()
     calls.complete(teller)
     models.complete()
-    image.complete()
+    preprocessing.complete()
     for name, value in keras_utils.functions(teller).items():
         setattr(keras.utils, name, value)
     tensorflow1.complete(teller)

@@ -108,7 +108,7 @@ def cumprod(x: Any, axis: int = 0) -> Any:
 
 def l2_normalize(x: Any, axis: Any = None) -> Any:
     """Scaled to length 1 over an axis."""
-    return x * ops.rsqrt(ops.maximum(ops.sum(ops.square(x), axis=axis, keepdims=True), 1e-12))
+    return ops.multiply(x, ops.rsqrt(ops.maximum(ops.sum(ops.square(x), axis=axis, keepdims=True), 1e-12)))
 
 
 def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: float = 0.0) -> Any:
@@ -118,7 +118,7 @@ def relu(x: Any, alpha: float = 0.0, max_value: float | None = None, threshold: 
 
 def hard_sigmoid(x: Any) -> Any:
     """``0.2 x + 0.5`` within 0 and 1, as Keras 2 computed it; Keras 3's has another slope."""
-    return ops.clip(0.2 * x + 0.5, 0.0, 1.0)
+    return ops.clip(ops.add(ops.multiply(x, 0.2), 0.5), 0.0, 1.0)
 
 
 def in_top_k(predictions: Any, targets: Any, k: int) -> Any:
@@ -130,7 +130,7 @@ def bias_add(x: Any, bias: Any, data_format: str | None = None) -> Any:
     """Add a bias to the channels."""
     if (data_format or keras.config.image_data_format()) == "channels_first" and len(x.shape) > 2:
         bias = ops.reshape(bias, (1, -1) + (1,) * (len(x.shape) - 2))
-    return x + bias
+    return ops.add(x, bias)
 
 
 def conv2d(
@@ -171,7 +171,7 @@ def temporal_padding(x: Any, padding: Any = (1, 1)) -> Any:
 
 def ctc_batch_cost(y_true: Any, y_pred: Any, input_length: Any, label_length: Any) -> Any:
     """CTC loss of each row, of shape ``(batch, 1)``; the last class is the blank, ``y_pred`` are probabilities."""
-    logits = ops.log(y_pred + keras.config.epsilon())
+    logits = ops.log(ops.add(y_pred, keras.config.epsilon()))
     lengths = [ops.reshape(ops.cast(length, "int32"), (-1,)) for length in (label_length, input_length)]
     loss = ops.ctc_loss(ops.cast(y_true, "int32"), logits, *lengths, mask_index=y_pred.shape[-1] - 1)
     return ops.expand_dims(loss, -1)

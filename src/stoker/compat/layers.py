@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from keras import layers
+from keras import initializers, layers
 
 from stoker.compat.lost import Lost
 from stoker.compat.patching import before_init, wrap
@@ -124,8 +124,13 @@ def _with_weights(original: Callable[..., Any]) -> Callable[..., Any]:
     def _post_build(self: Any) -> None:
         original(self)
         weights = vars(self).pop(INITIAL, None)
-        if weights is not None:
+        if weights is None:
+            return
+        if all(variable._value is not None for variable in self.weights):
             self.set_weights(weights)
+            return
+        for variable, value in zip(self.weights, weights, strict=True):
+            variable._initializer = initializers.Constant(value)  # built while shapes are traced: values are made afterwards
 
     return _post_build
 

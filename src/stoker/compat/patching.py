@@ -1,6 +1,6 @@
 """Puts new behaviour in front of Keras's methods.
 
-Rules: a method is wrapped once; a wrapper keeps the method's name and text.
+Rules: a wrapper keeps the method's name, text and signature; wrapping is done once, by the installation.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-MARK = "_stoker_wraps"
-
 
 def wrap(owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    """Replace ``owner.name`` by what ``make`` builds of it, unless that was done before.
+    """Replace ``owner.name`` by what ``make`` builds of it.
 
     Args:
         owner: a class or a module.
@@ -24,10 +22,7 @@ def wrap(owner: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..
     there = owner.__dict__.get(name) if isinstance(owner, type) else None
     original = there if there is not None else getattr(owner, name)
     function = original.__func__ if isinstance(original, staticmethod) else original
-    if MARK in getattr(function, "__dict__", {}):
-        return
     made = functools.wraps(function)(make(function))
-    made.__dict__[MARK] = True
     made.__dict__["__signature__"] = inspect.signature(function)  # Keras reads the names of a constructor's arguments
     setattr(owner, name, staticmethod(made) if isinstance(original, staticmethod) else made)
 

@@ -1,0 +1,292 @@
+"""Optimizers, names of metrics, callbacks, checkpoints and calls under stoker.compat. Run in a process of its own for each backend."""
+
+import numpy as np
+import pytest
+
+import stoker.compat
+
+stoker.compat.install()
+
+import keras  # noqa: E402
+from keras import backend as K  # noqa: E402
+from keras.callbacks import BaseLogger, Callback, EarlyStopping, LearningRateScheduler, ModelCheckpoint, ReduceLROnPlateau  # noqa: E402
+from keras.layers import Dense, Input  # noqa: E402
+from keras.models import Model, Sequential, load_model  # noqa: E402
+from keras.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, Nadam, RMSprop  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore::stoker.compat.CompatWarning")
+
+R = np.random.RandomState(1)
+X = R.randn(12, 3).astype("float32")
+Y = np.eye(2, dtype="float32")[R.randint(0, 2, 12)]
+
+
+def one_weight(optimizer):
+    """A model whose gradient is always 1, so that each step takes the rate itself."""
+    model = Sequential([Dense(1, input_dim=1, init="one", bias=False)])
+    model.compile(optimizer, loss=lambda y_true, y_pred: K.mean(y_pred))
+    return model
+
+
+def steps_of(model, count):
+    weights = [model.get_weights()[0].item()]
+    for _ in range(count):
+        model.train_on_batch(np.ones((2, 1)), np.ones((2, 1)))
+        weights.append(model.get_weights()[0].item())
+    return -np.diff(weights)
+
+
+def classifier(optimizer="sgd", metrics=("accuracy",), **options):
+    model = Sequential([Dense(4, activation="tanh", input_dim=3, name="a"), Dense(2, activation="softmax", name="b")])
+    model.compile(optimizer, "categorical_crossentropy", metrics=list(metrics), **options)
+    return model
+
+
+def batches(size=4):
+    while True:
+        for start in range(0, 12, size):
+            yield X[start:start + size], Y[start:start + size]
+
+
+# lr and decay
+
+def test_decay_follows_keras_2s_formula():
+    np.testing.assert_allclose(steps_of(one_weight(SGD(lr=0.1, decay=0.5)), 4), 0.1 / (1 + 0.5 * np.arange(4)), rtol=1e-5)
+
+
+def test_decay_is_followed_in_fit_generator_too():
+    model = one_weight(SGD(lr=0.1, decay=0.25))
+    ones = ((np.ones((2, 1)), np.ones((2, 1))) for _ in range(100))
+    model.fit_generator(ones, steps_per_epoch=6, verbose=0)
+    np.testing.assert_allclose(model.get_weights()[0].item(), 1 - (0.1 / (1 + 0.25 * np.arange(6))).sum(), rtol=1e-5)
+
+
+def test_lr_is_read_and_set_beside_decay():
+    optimizer = SGD(lr=0.1, decay=1.0)
+    assert float(K.get_value(optimizer.lr)) == pytest.approx(0.1)
+    model = one_weight(optimizer)
+    np.testing.assert_allclose(steps_of(model, 2), [0.1, 0.05], rtol=1e-5)
+    K.set_value(model.optimizer.lr, 0.3)
+    np.testing.assert_allclose(steps_of(model, 1), [0.3 / 3], rtol=1e-5)
+    model.optimizer.lr = 0.4
+    np.testing.assert_allclose(steps_of(model, 1), [0.1], rtol=1e-5)
+
+
+def test_positional_arguments_have_keras_2s_order():
+    optimizer = SGD(0.1, 0.9, 1e-6, True)
+    assert (optimizer.momentum, optimizer.decay, optimizer.nesterov) == (0.9, 1e-6, True)
+    assert Adam(0.1, 0.8, 0.9, None).beta_1 == 0.8
+    assert RMSprop(lr=0.01, rho=0.8, epsilon=None, decay=0.0).rho == 0.8
+
+
+def test_old_defaults_hold():
+    rates = {kind.__name__: float(K.get_value(kind().lr)) for kind in (SGD, RMSprop, Adagrad, Adadelta, Adam, Adamax, Nadam)}
+    assert rates == pytest.approx({
+        "SGD": 0.01, "RMSprop": 0.001, "Adagrad": 0.01, "Adadelta": 1.0, "Adam": 0.001, "Adamax": 0.002, "Nadam": 0.002})
+    assert float(K.get_value(classifier("adadelta").optimizer.lr)) == 1.0
+
+
+def test_decay_survives_saving(tmp_path):
+    model = classifier(SGD(lr=0.2, decay=0.01))
+    model.save(str(tmp_path / "model.h5"))
+    again = load_model(str(tmp_path / "model.h5")).optimizer
+    assert again.decay == 0.01 and float(K.get_value(again.lr)) == pytest.approx(0.2)
+
+
+# names of metrics
+
+def test_acc_and_accuracy_are_both_logged_and_equal():
+    history = classifier().fit_generator(batches(), 3, 2, verbose=0, validation_data=(X, Y)).history
+    assert history["acc"] == history["accuracy"] and history["val_acc"] == history["val_accuracy"] and len(history["acc"]) == 2
+    history = classifier(metrics=["acc"]).fit(X, Y, nb_epoch=2, validation_split=0.5, verbose=0).history
+    assert history["acc"] == history["accuracy"] and history["val_acc"] == history["val_accuracy"]
+
+
+def test_val_acc_stops_early_and_by_its_height():
+    class Falling(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["val_acc"] = 0.5 - epoch / 10
+
+    history = classifier().fit_generator(
+        batches(), 3, 9, verbose=0, validation_data=(X, Y), callbacks=[Falling(), EarlyStopping(monitor="val_acc", patience=2)])
+    assert len(history.epoch) == 3
+
+
+def test_own_metrics_keep_their_names():
+    def PSNR(y_true, y_pred):
+        return -10.0 * K.log(K.mean(K.square(y_true - y_pred))) / np.log(10.0)
+
+    model = classifier(metrics=[PSNR, "accuracy"])
+    history = model.fit_generator(batches(12), 1, 1, verbose=0, validation_data=(X, Y)).history
+    p = model.predict(X)
+    np.testing.assert_allclose(history["val_PSNR"], [-10 * np.log10(np.mean((Y - p) ** 2))], rtol=1e-4)
+    assert "psnr" not in history and model.metrics_names == ["loss", "PSNR", "accuracy"]
+
+
+def test_batch_logs_hold_acc():
+    seen = []
+
+    class Watch(Callback):
+        def on_batch_end(self, batch, logs=None):
+            seen.append((logs["acc"], logs["accuracy"], logs["size"]))
+
+    classifier().fit_generator(batches(), 3, 1, verbose=0, callbacks=[Watch()])
+    assert len(seen) == 3 and all(a == b and size == 4 for a, b, size in seen)
+
+
+def test_a_flat_list_of_metrics_goes_to_every_output():
+    inputs = Input((3,))
+    model = Model(input=inputs, output=[Dense(2, activation="softmax", name="p")(inputs), Dense(2, activation="softmax", name="q")(inputs)])
+    model.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])
+    history = model.fit(X, [Y, Y], epochs=1, verbose=0).history
+    assert {"p_loss", "q_loss", "p_acc", "q_acc", "p_accuracy", "q_accuracy"} <= set(history)
+    assert len(model.metrics_names) == len(model.evaluate(X, [Y, Y], verbose=0)) == 5
+
+
+def test_metrics_names_are_flat_before_and_after_the_first_batch():
+    model = classifier()
+    assert model.metrics_names == ["loss", "accuracy"]
+    scores = model.evaluate(X, Y, verbose=0)
+    assert model.metrics_names == ["loss", "accuracy"] and len(scores) == 2
+
+
+# callbacks
+
+def test_plateaus_take_epsilon():
+    plateau = ReduceLROnPlateau(monitor="val_loss", factor=0.5, patience=1, epsilon=10.0, verbose=0)
+    assert plateau.min_delta == 10.0
+    model = classifier(SGD(lr=0.4))
+    history = model.fit_generator(batches(), 3, 4, verbose=0, validation_data=(X, Y), callbacks=[plateau]).history
+    np.testing.assert_allclose(history["lr"], [0.4, 0.4, 0.2, 0.1], rtol=1e-5)
+
+
+def test_schedulers_set_lr():
+    model = classifier(SGD(lr=0.4))
+    model.fit_generator(batches(), 3, 3, verbose=0, callbacks=[LearningRateScheduler(lambda epoch: 0.1 * 0.5**epoch), BaseLogger()])
+    assert float(K.get_value(model.optimizer.lr)) == pytest.approx(0.025)
+
+
+def test_a_checkpoint_keeps_its_period(tmp_path):
+    keep = ModelCheckpoint(str(tmp_path / "w.{epoch:02d}.hdf5"), period=2, save_weights_only=True)
+    classifier().fit_generator(batches(), 3, 5, verbose=0, callbacks=[keep])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["w.02.hdf5", "w.04.hdf5"]
+
+
+def test_tensorboard_drops_what_is_gone(tmp_path):
+    pytest.importorskip("tensorflow")
+    board = keras.callbacks.TensorBoard(log_dir=str(tmp_path), batch_size=4, write_grads=True, embeddings_freq=0)
+    assert board.log_dir == str(tmp_path)
+
+
+# checkpoints
+
+@pytest.mark.parametrize("name", ["best.h5", "best.hdf5", "best", "best.weights.h5", "weights.01-0.5"])
+@pytest.mark.parametrize("weights_only", [True, False])
+def test_a_checkpoint_of_any_name_loads_again(tmp_path, name, weights_only):
+    if name.endswith(".weights.h5") and not weights_only:
+        pytest.skip("a name for weights")
+    path = tmp_path / name
+    model = classifier(metrics=[])
+    model.fit_generator(batches(), 3, 2, verbose=0, validation_data=(X, Y), callbacks=[
+        ModelCheckpoint(str(path), monitor="val_loss", save_best_only=True, save_weights_only=weights_only)])
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+    other = classifier(metrics=[])
+    other.load_weights(str(path))
+    assert not all(np.array_equal(a, b) for a, b in zip(classifier(metrics=[]).get_weights(), other.get_weights(), strict=True))
+    if not weights_only:
+        whole = load_model(str(path))
+        for a, b in zip(whole.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert whole.evaluate(X, Y, verbose=0) == pytest.approx(other.evaluate(X, Y, verbose=0), rel=1e-5)
+
+
+def test_file_names_may_hold_old_metric_names(tmp_path):
+    keep = ModelCheckpoint(str(tmp_path / "{epoch:02d}-{val_acc:.2f}.hdf5"), monitor="val_acc", mode="auto", save_best_only=True)
+    history = classifier().fit_generator(batches(), 3, 1, verbose=0, validation_data=(X, Y), callbacks=[keep]).history
+    assert [path.name for path in tmp_path.iterdir()] == [f"01-{history['val_acc'][0]:.2f}.hdf5"]
+    assert keep.best == history["val_acc"][0]
+
+
+@pytest.mark.parametrize("name", ["w.h5", "w.hdf5", "w"])
+def test_weights_load_by_name(tmp_path, name):
+    model = classifier()
+    model.save_weights(str(tmp_path / name))
+    other = Sequential([Dense(4, input_dim=3, name="a"), Dense(7, name="c")])
+    before = other.get_weights()
+    other.load_weights(str(tmp_path / name), by_name=True)
+    np.testing.assert_array_equal(other.get_weights()[0], model.get_weights()[0])
+    np.testing.assert_array_equal(other.get_weights()[2], before[2])
+
+
+# calls
+
+class Cut(keras.utils.Sequence):
+    batch_size = 4
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return X[index * 4:index * 4 + 4], Y[index * 4:index * 4 + 4]
+
+
+def test_samples_become_steps_where_the_source_has_a_batch_size():
+    model = classifier()
+    history = model.fit_generator(Cut(), samples_per_epoch=8, nb_epoch=2, verbose=0, validation_data=Cut(), nb_val_samples=12,
+                                  max_q_size=2, nb_worker=2, pickle_safe=False)
+    assert history.params["steps"] == 2 and history.epoch == [0, 1] and "val_loss" in history.history
+
+
+def test_samples_are_steps_where_it_has_none():
+    assert classifier().fit_generator(batches(), samples_per_epoch=5, nb_epoch=1, verbose=0).params["steps"] == 5
+
+
+def test_old_and_new_words_may_be_mixed():
+    model = classifier()
+    assert model.fit_generator(batches(), steps_per_epoch=3, nb_epoch=1, verbose=0, workers=2, max_q_size=1).epoch == [0]
+    model.evaluate_generator(batches(), val_samples=3, max_q_size=1)
+    assert model.predict_generator(batches(), val_samples=3, nb_worker=1).shape == (12, 2)
+
+
+def test_fit_takes_generators_and_what_the_feed_takes():
+    model = classifier()
+    assert model.fit(Cut(), epochs=2, workers=2, max_queue_size=3, use_multiprocessing=False, verbose=0).epoch == [0, 1]
+    assert len(model.evaluate(Cut(), workers=2, verbose=0)) == 2
+    assert model.predict(Cut(), workers=0).shape == (12, 2)
+    np.testing.assert_allclose(model.predict(X), model.predict_generator(Cut()), rtol=1e-5)
+
+
+def test_fit_takes_lists_and_splits_off_validation_from_the_end():
+    model = classifier(SGD(lr=0.0))
+    history = model.fit(X, Y, nb_epoch=1, validation_split=0.25, verbose=0, shuffle=True).history
+    np.testing.assert_allclose(history["val_loss"][0], model.evaluate(X[9:], Y[9:], verbose=0)[0], rtol=1e-5)
+    assert model.fit([X], [Y], epochs=1, verbose=0, validation_data=[X, Y]).epoch == [0]
+    assert model.fit(X.tolist(), Y.tolist(), epochs=1, verbose=0).epoch == [0]
+
+
+def test_compile_and_train_on_batch_take_old_words():
+    model = classifier(sample_weight_mode="temporal")
+    first = model.train_on_batch(X, Y, reset_metrics=True)
+    assert len(first) == 2
+    loss = model.test_on_batch(X, Y)[0]
+    np.testing.assert_allclose(loss, model.evaluate(X, Y, verbose=0)[0], rtol=1e-5)
+    steps = Sequential([Dense(1, input_shape=(3, 1), init="one", bias=False)])
+    steps.compile("sgd", "mse", sample_weight_mode="temporal")
+    weights = np.array([[1.0, 0.0, 0.0]])
+    assert steps.evaluate(np.full((1, 3, 1), 3.0), np.zeros((1, 3, 1)), sample_weight=weights, verbose=0) == pytest.approx(3.0)
+
+
+def test_classes_and_probabilities_are_predicted():
+    model = classifier()
+    p = model.predict(X)
+    np.testing.assert_array_equal(model.predict_classes(X), p.argmax(1))
+    np.testing.assert_array_equal(model.predict_proba(X), p)
+    binary = Sequential([Dense(1, activation="sigmoid", input_dim=3)])
+    np.testing.assert_array_equal(binary.predict_classes(X), (binary.predict(X) > 0.5).astype("int32"))
+
+
+def test_yaml_is_an_error_that_says_what_to_use():
+    with pytest.raises(stoker.compat.NotInKeras3, match=r"rows_training\.py:\d+.*to_json"):
+        classifier().to_yaml()
+    with pytest.raises(stoker.compat.NotInKeras3, match="keras.Model"):
+        K.function([], [])
