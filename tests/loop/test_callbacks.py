@@ -220,6 +220,22 @@ def test_validation_does_not_clear_a_stop():
     assert history.epoch == [0] and "val_loss" in history.history
 
 
+def test_evaluation_and_prediction_can_be_stopped_too():
+    model = models.small_model()
+
+    class Stop(keras.callbacks.Callback):
+        def on_test_batch_end(self, batch, logs=None):
+            self.model.stop_evaluating = batch == 1
+
+        def on_predict_batch_end(self, batch, logs=None):
+            self.model.stop_predicting = batch == 1
+
+    assert model.predict_generator(models.endless(), 5, callbacks=[Stop()]).shape == (8, 1)
+    heard = recorder()
+    model.evaluate_generator(models.endless(), 5, callbacks=[Stop(), heard])
+    assert names(heard.heard)[-2:] == [("test_batch_end", 1), ("test_end",)]
+
+
 def test_no_epochs_left_gives_an_empty_history_and_both_train_events():
     callback = recorder()
     history = models.small_model().fit_generator(models.endless(), 2, 3, verbose=0, initial_epoch=3, callbacks=[callback])

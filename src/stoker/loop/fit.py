@@ -16,7 +16,7 @@ the call alone; every early end has a reason that is told.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
@@ -99,7 +99,7 @@ class _Fit:
         listeners = self._listeners("train", plan.feed)
         if may_group(plan.feed) and not listeners.hear_batches:
             session.allow_fusing(expected, expected and expected * (plan.epochs - epoch))
-        plan.reporter.epoch_begin(epoch, expected, "train")
+        plan.reporter.epoch_begin(epoch, expected, "train", plan.feed.meter.look)
         progress = run_epoch(plan.feed.epoch(plan.steps), reader.read, step, session, listeners, expected)
         if progress.reason is StopReason.SOURCE_ENDED:
             _warn_of_end(plan.feed, progress, expected)
@@ -123,9 +123,9 @@ class _Fit:
 
     def _listeners(self, phase: Phase, feed: Feed) -> Listeners:
         model, callbacks = self._plan.model, self._callbacks
-        must_stop = (lambda: model.stop_training) if phase == "train" else _never
         return Listeners(
-            callbacks.batch_begin(phase), callbacks.batch_end(phase), self._plan.reporter, must_stop, copies=feed.source.has_pass_end)
+            callbacks.batch_begin(phase), callbacks.batch_end(phase), self._plan.reporter, _stop_flag(model, phase),
+            copies=feed.source.has_pass_end)
 
     def _validate(self, validation: Validation, epoch: int) -> dict[str, Any]:
         """Run validation and return its logs."""
@@ -133,7 +133,7 @@ class _Fit:
         feed = self._validation_feed(validation)
         feed.plan(epochs=1, steps=validation.steps)
         expected = expected_steps(feed, validation.steps)
-        plan.reporter.epoch_begin(epoch, expected, "validate")
+        plan.reporter.epoch_begin(epoch, expected, "validate", feed.meter.look)
         callbacks.tell("test_begin", {})
         step = session.begin("test")
         reader = BatchReader(plan.backend.describe(plan.model))
@@ -195,10 +195,10 @@ def _run(plan: RunPlan, phase: Phase, shown: ShownPhase, outputs: Outputs | None
         with plan.feed as feed:
             expected = expected_steps(feed, plan.steps)
             step = session.begin(phase)
-            plan.reporter.epoch_begin(0, expected, shown)
+            plan.reporter.epoch_begin(0, expected, shown, plan.feed.meter.look)
             reader = BatchReader(plan.backend.describe(plan.model), predict=phase == "predict")
             listeners = Listeners(
-                callbacks.batch_begin(phase), callbacks.batch_end(phase), plan.reporter, _never,
+                callbacks.batch_begin(phase), callbacks.batch_end(phase), plan.reporter, _stop_flag(plan.model, phase),
                 None if outputs is None else outputs.add, feed.source.has_pass_end)
             if may_group(feed) and not listeners.hear_batches:
                 session.allow_fusing(expected, expected)
@@ -219,8 +219,13 @@ def _result(session: Session, progress: Progress, feed: Feed) -> dict[str, Any]:
     return session.result(progress.raw)
 
 
-def _never() -> bool:
-    return False
+def _stop_flag(model: Any, phase: Phase) -> Callable[[], bool]:
+    """Looks whether a callback asked to stop a phase; Keras has an attribute for each."""
+    if phase == "train":
+        return lambda: bool(model.stop_training)
+    name = "stop_evaluating" if phase == "test" else "stop_predicting"
+    setattr(model, name, False)
+    return lambda: bool(getattr(model, name))
 
 
 def _warn_of_end(feed: Feed, progress: Progress, expected: int | None) -> None:

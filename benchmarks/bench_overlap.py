@@ -1,0 +1,141 @@
+"""Does making a batch overlap with the step? A source of g ms and a step of s ms should take max(g, s), not g + s.
+
+Run ``python benchmarks/bench_overlap.py`` (or with names of backends). The model's step is made s ms long by a dense model of the right size,
+measured alone; the source sleeps (as one that reads a disk does), computes in numpy with the GIL released, or computes in Python and holds the
+GIL. Each number is the median of three turns; all ways take turns.
+
+RESULTS
+
+How to read it: time a step over max(g, s); 1.00 is a perfect overlap, 2.00 none. Two cores: a source that computes and a step that uses both
+cores cannot overlap by more than the cores allow.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import statistics
+import subprocess
+import sys
+from time import perf_counter, sleep
+
+BACKENDS = ("jax", "torch", "tensorflow")
+TURNS = 3
+STEPS = 60
+ROWS = 64
+
+
+class Source:
+    """Batches that take ``make_s`` to make, in one of three ways."""
+
+    def __init__(self, kind: str, make_s: float, batch, rounds: float = 0.0) -> None:
+        self.kind, self.make_s, self.batch, self.rounds = kind, make_s, batch, rounds
+
+    def __len__(self) -> int:
+        return STEPS
+
+    def __getitem__(self, index: int):
+        if self.kind == "sleeps":
+            sleep(self.make_s)
+        elif self.kind == "computes in numpy":
+            numpy_work(int(self.rounds * self.make_s))
+        else:
+            python_work(int(self.rounds * self.make_s))
+        return self.batch
+
+
+def numpy_work(rounds: int) -> float:
+    """Work that releases the GIL, one core wide."""
+    import numpy as np
+
+    values = np.ones(20_000)
+    for _ in range(rounds):
+        np.sqrt(values, out=values)
+    return float(values[0])
+
+
+def python_work(rounds: int) -> int:
+    """Work that holds the GIL."""
+    total = 0
+    for number in range(rounds):
+        total += number & 7
+    return total
+
+
+def rounds_a_second(work) -> float:
+    """How many rounds of a kind of work take a second on a core that does nothing else."""
+    work(1000)
+    began = perf_counter()
+    work(5000)
+    return 5000 / (perf_counter() - began)
+
+
+def measure(step_target_s: float):
+    """Yields lines of the table."""
+    import keras
+    import numpy as np
+
+    import stoker
+
+    width = 64
+    draw = np.random.default_rng(0)
+    while True:
+        model = keras.Sequential([keras.Input((width,)), *(keras.layers.Dense(width, "relu") for _ in range(4)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        batch = draw.normal(size=(ROWS, width)).astype("float32"), np.zeros((ROWS, 1), "float32")
+        quick = [batch] * STEPS
+        stoker.fit(model, quick, verbose=0)
+        began = perf_counter()
+        stoker.fit(model, quick, verbose=0, workers=0)
+        step_s = (perf_counter() - began) / STEPS
+        if step_s > step_target_s:
+            break
+        width = int(width * 1.4)
+    speeds = {"computes in numpy": rounds_a_second(numpy_work), "holds the GIL": rounds_a_second(python_work)}
+    for kind in ("sleeps", "computes in numpy", "holds the GIL"):
+        source = Source(kind, step_s, batch, speeds.get(kind, 0.0))
+        began = perf_counter()
+        for index in range(10):
+            source[index]
+        make_s = (perf_counter() - began) / 10
+
+        class Data(keras.utils.PyDataset):
+            __len__ = Source.__len__
+            __getitem__ = Source.__getitem__
+
+        def generator(source=source):
+            while True:
+                yield source[0]
+
+        ways = {
+            "stoker thread": lambda: stoker.fit_generator(model, source, verbose=0, workers=1),
+            "stoker 2 processes": lambda: stoker.fit_generator(model, source, verbose=0, workers=2, use_multiprocessing=True),
+            "keras generator": lambda: model.fit(generator(), steps_per_epoch=STEPS, verbose=0),
+        }
+        times = {way: [] for way in ways}
+        for turn in range(TURNS + 1):
+            for way, run in ways.items():
+                began = perf_counter()
+                run()
+                if turn:
+                    times[way].append((perf_counter() - began) / STEPS)
+        shares = {way: statistics.median(found) / max(make_s, step_s) for way, found in times.items()}
+        yield kind, step_s, make_s, shares
+
+
+def main() -> None:
+    asked = sys.argv[1:]
+    if "--inner" in asked:
+        for kind, step_s, make_s, shares in measure(0.008):
+            print(f"{os.environ['KERAS_BACKEND']:10} {kind:18} {step_s * 1e3:7.1f} {make_s * 1e3:7.1f} "
+                  + " ".join(f"{share:18.2f}" for share in shares.values()), flush=True)
+        return
+    print(f"{'backend':10} {'the source':18} {'step ms':>7} {'make ms':>7} {'stoker thread':>18} {'stoker 2 processes':>18} {'keras generator':>18}")
+    for backend in BACKENDS:
+        if (backend in asked or not asked) and importlib.util.find_spec(backend):
+            environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
+            subprocess.run([sys.executable, __file__, "--inner"], env=environment, stderr=subprocess.DEVNULL, check=True)
+
+
+if __name__ == "__main__":
+    main()

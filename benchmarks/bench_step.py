@@ -1,0 +1,223 @@
+"""What does a training step cost: stoker, Keras's own fit, and a bare loop over the model's compiled step?
+
+Run ``python benchmarks/bench_step.py`` (all backends that are installed, each in a process of its own), or with names of backends and
+models: ``python benchmarks/bench_step.py jax mlp``. Every way trains a model of its own, all ways of a model take turns within one run, and
+the median of five turns counts. Data are ready-made arrays, so that nothing but the step and its surroundings is timed.
+
+RESULTS
+
+How to read it: microseconds a step. ``bare`` is a loop over the model's own step, compiled, with nothing around it, one step a call. ``hook``
+has a callback that reads the loss after every batch. ``one by one`` is a generator with ``workers=0``: no batch is pulled
+before the step that needs it, so steps are never fused. ``k/s`` is Keras's time over stoker's for the same kind of source (higher is better
+for stoker), ``k/s 1x1`` that of Keras's generator over ``one by one``; ``s/b`` is ``one by one`` over ``bare``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import statistics
+import subprocess
+import sys
+from time import perf_counter
+
+BACKENDS = ("jax", "torch", "tensorflow")
+TURNS = 5
+SECONDS = 0.4
+"""About how long a turn of one way takes."""
+
+
+def models():
+    """Name -> (function that makes a compiled model, shape of a batch of inputs, shape of a batch of targets)."""
+    import keras
+    from keras import layers
+
+    def compiled(*parts):
+        model = keras.Sequential(list(parts))
+        model.compile("adam", "mse", metrics=["mae"])
+        return model
+
+    def mlp():
+        return compiled(keras.Input((32,)), layers.Dense(64, "relu"), layers.Dense(64, "relu"), layers.Dense(1))
+
+    def cnn():
+        return compiled(
+            keras.Input((28, 28, 1)), layers.Conv2D(16, 3, activation="relu"), layers.MaxPooling2D(),
+            layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D(), layers.Flatten(), layers.Dense(10))
+
+    def lstm():
+        return compiled(keras.Input((20, 16)), layers.LSTM(32), layers.Dense(1))
+
+    def wide():
+        return compiled(keras.Input((1024,)), *(layers.Dense(2048, "relu") for _ in range(3)), layers.Dense(10))
+
+    return {
+        "mlp": (mlp, (32, 32), (32, 1)), "cnn": (cnn, (32, 28, 28, 1), (32, 10)), "lstm": (lstm, (32, 20, 16), (32, 1)),
+        "wide": (wide, (32, 1024), (32, 10)),
+    }
+
+
+def ways(keras, make, x, y):
+    """Name -> function that trains a model of its own for a number of steps."""
+    import numpy as np
+
+    import stoker
+
+    made = {}
+
+    def model(name):
+        if name not in made:
+            keras.utils.set_random_seed(0)
+            made[name] = make()
+        return made[name]
+
+    def endless():
+        while True:
+            yield x, y
+
+    class Data(keras.utils.PyDataset):
+        steps = 1
+
+        def __len__(self):
+            return self.steps
+
+        def __getitem__(self, index):
+            return x, y
+
+    class Hook(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.loss = logs["loss"]
+
+    def data(steps):
+        made_data = Data()
+        made_data.steps = steps
+        return made_data
+
+    def arrays(steps):
+        return np.concatenate([x] * steps), np.concatenate([y] * steps)
+
+    quiet = {"verbose": 0}
+    return {
+        "bare": lambda n: bare(keras, model("bare"), x, y, n),
+        "stoker generator": lambda n: stoker.fit_generator(model("sg"), endless(), n, **quiet),
+        "stoker one by one": lambda n: stoker.fit_generator(model("s1"), endless(), n, workers=0, **quiet),
+        "stoker hook": lambda n: stoker.fit_generator(model("sh"), endless(), n, callbacks=[Hook()], **quiet),
+        "stoker dataset": lambda n: stoker.fit_generator(model("sd"), data(n), **quiet),
+        "stoker arrays": lambda n, full=None: stoker.fit(model("sa"), full or arrays(n), batch_size=len(x), **quiet),
+        "keras generator": lambda n: model("kg").fit(endless(), steps_per_epoch=n, **quiet),
+        "keras hook": lambda n: model("kh").fit(endless(), steps_per_epoch=n, callbacks=[Hook()], **quiet),
+        "keras dataset": lambda n: model("kd").fit(data(n), **quiet),
+        "keras arrays": lambda n: model("ka").fit(*arrays(n), batch_size=len(x), **quiet),
+    }
+
+
+BARE = {}
+
+
+def bare(keras, model, x, y, steps):
+    """A loop over the model's own step and nothing else; compiled once."""
+    run = BARE.get(id(model))
+    if run is None:
+        model.train_on_batch(x, y)
+        run = BARE[id(model)] = {"jax": bare_jax, "torch": bare_torch, "tensorflow": bare_tensorflow}[keras.backend.backend()](model, x, y)
+    run(steps)
+
+
+def bare_jax(model, x, y):
+    import jax
+
+    parts = (model.trainable_variables, model.non_trainable_variables, model.optimizer.variables, model.metrics_variables)
+    state = tuple([jax.numpy.array(variable.value) for variable in part] for part in parts)
+    step = jax.jit(lambda state, data: model.train_step(state, data), donate_argnums=0)
+
+    def run(steps):
+        nonlocal state
+        for _ in range(steps):
+            _, state = step(state, (x, y))
+        jax.block_until_ready(state)
+
+    return run
+
+
+def bare_torch(model, x, y):
+    import torch
+
+    data = torch.from_numpy(x), torch.from_numpy(y)
+
+    def run(steps):
+        for _ in range(steps):
+            logs = model.train_step(data)
+        float(logs["loss"])
+
+    return run
+
+
+def bare_tensorflow(model, x, y):
+    import tensorflow as tf
+
+    step = tf.function(model.train_step, jit_compile=model.jit_compile, reduce_retracing=True)
+    data = tf.convert_to_tensor(x), tf.convert_to_tensor(y)
+
+    def run(steps):
+        for _ in range(steps):
+            logs = step(data)
+        float(logs["loss"])
+
+    return run
+
+
+def measure(name):
+    """Microseconds a step for each way of a model; the ways take turns."""
+    import keras
+    import numpy as np
+
+    make, *shapes = models()[name]
+    draw = np.random.default_rng(0)
+    x, y = (draw.normal(size=shape).astype("float32") for shape in shapes)
+    runs = ways(keras, make, x, y)
+    counts = {}
+    for way, run in runs.items():
+        run(16)
+        began = perf_counter()
+        run(32)
+        counts[way] = int(min(max(32, SECONDS / ((perf_counter() - began) / 32)), 20_000))
+        if way.startswith("stoker"):
+            for _ in range(6):  # long enough for the choice of fusing to be settled
+                run(counts[way])
+    times = {way: [] for way in runs}
+    for _ in range(TURNS):
+        for way, run in runs.items():
+            began = perf_counter()
+            run(counts[way])
+            times[way].append((perf_counter() - began) / counts[way])
+    return {way: statistics.median(found) * 1e6 for way, found in times.items()}
+
+
+HEAD = (f"{'backend':10} {'model':5} {'bare':>8} {'one by one':>10} {'generator':>9} {'keras':>8} {'dataset':>8} {'keras':>8} {'arrays':>8}"
+        f" {'keras':>8} {'hook':>8} {'keras':>8} | {'s/b':>5} {'k/s gen':>7} {'k/s 1x1':>7} {'k/s data':>8} {'k/s arr':>7} {'k/s hook':>8}")
+
+
+def row(backend, name, t):
+    s, k = (lambda way: t[f"stoker {way}"]), (lambda way: t[f"keras {way}"])
+    return (f"{backend:10} {name:5} {t['bare']:8.0f} {s('one by one'):10.0f} {s('generator'):9.0f} {k('generator'):8.0f} {s('dataset'):8.0f} "
+            f"{k('dataset'):8.0f} {s('arrays'):8.0f} {k('arrays'):8.0f} {s('hook'):8.0f} {k('hook'):8.0f} | {s('one by one') / t['bare']:5.2f} "
+            f"{k('generator') / s('generator'):7.1f} {k('generator') / s('one by one'):7.1f} {k('dataset') / s('dataset'):8.1f} "
+            f"{k('arrays') / s('arrays'):7.1f} {k('hook') / s('hook'):8.1f}")
+
+
+def main():
+    asked = sys.argv[1:]
+    if "--inner" in asked:
+        for name in asked[1:]:
+            print(row(os.environ["KERAS_BACKEND"], name, measure(name)), flush=True)
+        return
+    backends = [name for name in BACKENDS if (name in asked or not set(asked) & set(BACKENDS)) and importlib.util.find_spec(name)]
+    chosen = [name for name in ("mlp", "cnn", "lstm", "wide") if name in asked or not set(asked) - set(BACKENDS)]
+    print(HEAD)
+    for backend in backends:
+        environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
+        subprocess.run([sys.executable, __file__, "--inner", *chosen], env=environment, stderr=subprocess.DEVNULL, check=True)
+
+
+if __name__ == "__main__":
+    main()
