@@ -1,0 +1,125 @@
+"""The loop on a backend that writes down what it was given: what is read, published and grouped, and when."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from stoker.backend.protocol import Backend
+from stoker.backend.recording import RecordingBackend
+from stoker.feed.feed import Feed
+from stoker.history import Silent
+from stoker.loop import fit as loop
+from stoker.loop.plan import FitPlan, RunPlan, Validation
+
+
+class Watching(Silent):
+    """A reporter that reads the logs of every n-th batch and keeps what it hears."""
+
+    def __init__(self, every=0):
+        self.heard = []
+        self.every = every
+
+    def train_begin(self, epochs, initial_epoch, steps):
+        self.heard.append(("train", epochs, initial_epoch, steps))
+
+    def epoch_begin(self, epoch, steps, phase, look=None):
+        self.heard.append((phase, epoch, steps))
+
+    def batch_end(self, step, read_logs):
+        self.heard.append(step)
+        if self.every and step % self.every == 0:
+            self.heard.append(read_logs())
+
+    def epoch_end(self, epoch, logs, figures, reason):
+        self.heard.append(("end", epoch, logs, reason))
+
+    def close(self):
+        self.heard.append("closed")
+
+
+def source(count=4, rows=2):
+    return [(np.full((rows, 1), number, "float32"), np.zeros((rows, 1), "float32")) for number in range(count)]
+
+
+def plan(backend, batches=None, **changes):
+    feed = changes.pop("feed", None) or Feed(source() if batches is None else batches, workers=changes.pop("workers", 0), seed=0)
+    return FitPlan(**{
+        "backend": backend, "model": SimpleNamespace(stop_training=False), "feed": feed, "steps": None, "initial_epoch": 0, "epochs": 1,
+        "callbacks": None, "class_weight": None, "validation": None, "reporter": Silent(), "verbose": 0, **changes})
+
+
+def kinds(session):
+    return [call[0] for call in session.calls]
+
+
+def test_it_is_a_backend():
+    assert isinstance(RecordingBackend(), Backend)
+
+
+def test_nothing_is_read_and_nothing_published_for_batches_that_nobody_hears_of():
+    backend = RecordingBackend()
+    history = loop.fit(plan(backend, epochs=2))
+    found = [kind for kind in kinds(backend.sessions[0]) if kind not in ("wait", "may fuse")]
+    epoch = ["begin", *["train"] * 4, "publish"]  # before History hears of the end of the epoch
+    assert found == [*epoch, *epoch, "finish", "publish", "closed"]
+    assert history.history == {"loss": [1.5, 1.5]} and history.records[1].samples == 8
+
+
+def test_the_reporter_hears_of_everything_and_reads_when_it_likes():
+    backend, reporter = RecordingBackend(), Watching(every=2)
+    validation = Validation(lambda size: source(2), None, lambda epoch: True)
+    loop.fit(plan(backend, reporter=reporter, validation=validation))
+    assert reporter.heard == [
+        ("train", 1, 0, None), ("train", 0, 4), 0, {"loss": 0.0}, 1, 2, {"loss": 1.0}, 3, ("validate", 0, 2), 0, {"loss": 0.0}, 1,
+        ("end", 0, {"loss": 0.5}, None), ("end", 0, {"loss": 1.5, "val_loss": 0.5}, None), "closed"]
+    assert kinds(backend.sessions[0]).count("read") == 3
+
+
+@pytest.mark.parametrize(("fuse", "groups"), [(1, []), (2, [2, 2]), (3, [3]), (8, [4])])
+def test_batches_go_in_groups_where_the_session_takes_several(fuse, groups):
+    backend = RecordingBackend(fuse)
+    loop.fit(plan(backend, workers=1))
+    calls = backend.sessions[0].calls
+    assert [call[1] for call in calls if call[0] == "group"] == groups
+    assert [float(call[1].inputs[0, 0]) for call in calls if call[0] == "train"] == [0, 1, 2, 3]
+
+
+def test_batches_of_other_shapes_end_a_group():
+    backend = RecordingBackend(8)
+    batches = [*source(3), *source(2, rows=1)]
+    loop.fit(plan(backend, [(x, y) for x, y in batches], workers=1))
+    assert [call[1] for call in backend.sessions[0].calls if call[0] == "group"] == [3, 2]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_fusing_is_allowed_only_where_batches_may_be_pulled_ahead(workers):
+    backend = RecordingBackend()
+    loop.fit(plan(backend, workers=workers, epochs=3))
+    asked = [call[1:] for call in backend.sessions[0].calls if call[0] == "may fuse"]
+    assert asked == ([(4, 12), (4, 8), (4, 4)] if workers else [])
+
+
+def test_predictions_are_joined_in_order():
+    backend = RecordingBackend()
+    made = loop.predict(RunPlan(backend, SimpleNamespace(), Feed(source(9), workers=2, seed=0), None, None, Silent(), 0))
+    assert made.ravel().tolist() == [float(number) for number in range(9) for _ in range(2)]
+
+
+def test_the_session_is_closed_and_train_end_told_whatever_happens():
+    told = []
+
+    class Hears:
+        def on_train_end(self, logs):
+            told.append(logs)
+
+    def fails():
+        yield source()[0]
+        raise KeyError("k")
+
+    backend, reporter = RecordingBackend(), Watching()
+    with pytest.raises(KeyError):
+        loop.fit(plan(backend, feed=Feed(fails(), workers=1, seed=0), steps=3, callbacks=[Hears()], reporter=reporter))
+    assert told == [{}] and kinds(backend.sessions[0])[-1] == "closed" and reporter.heard[-1] == "closed"
