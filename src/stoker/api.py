@@ -15,9 +15,9 @@ from stoker.backend.choose import load_backend
 from stoker.errors import OptionError, OptionTypeError, SourceError
 from stoker.feed.feed import Feed
 from stoker.feed.options import check_options, draw_seed
-from stoker.history import Reporter, Silent
 from stoker.loop import fit as loop
 from stoker.loop.plan import FitPlan, RunPlan, Validation, epochs_wanted
+from stoker.reporting.choose import make_reporter
 from stoker.source.arrays import ArraySource
 from stoker.source.open import open_source
 
@@ -78,7 +78,7 @@ def fit(
     verbosity = _verbosity(verbose)
     return loop.fit(FitPlan(
         backend=backend, model=model, feed=feed, steps=steps, initial_epoch=first, epochs=last, callbacks=callbacks,
-        class_weight=class_weight, validation=validation, reporter=_reporter(verbosity), verbose=verbosity))
+        class_weight=class_weight, validation=validation, reporter=make_reporter(verbosity), verbose=verbosity))
 
 
 def evaluate(
@@ -186,7 +186,7 @@ def _run_plan(backend: Any, model: Any, source: Any, call: tuple[Any, Any, Any, 
     _refuse_endless(feed, count, "steps")
     verbosity = _verbosity(verbose)
     return RunPlan(
-        backend=backend, model=model, feed=feed, steps=count, callbacks=callbacks, reporter=_reporter(verbosity), verbose=verbosity)
+        backend=backend, model=model, feed=feed, steps=count, callbacks=callbacks, reporter=make_reporter(verbosity), verbose=verbosity)
 
 
 def _open(source: Any, batch_size: int, shuffle: bool, seed: int | None) -> tuple[Any, bool]:
@@ -262,14 +262,3 @@ def _verbosity(verbose: Any) -> int:
         return int(verbose or 0)
     kind = OptionTypeError if isinstance(verbose, str) else OptionError
     raise kind("verbose is none of its values", got=repr(verbose), expected="0, 1 or 2", remedy="Pass verbose=0, 1 or 2.")
-
-
-def _reporter(verbosity: int) -> Reporter:
-    if verbosity == 0:
-        return Silent()
-    try:
-        from stoker.report.choose import make_reporter
-    except ImportError:
-        return Silent()
-    made: Reporter = make_reporter(verbosity)
-    return made

@@ -50,8 +50,11 @@ class Reporter(Protocol):
     def train_begin(self, epochs: int, initial_epoch: int, steps: int | None) -> None:
         """A call of fit begins."""
 
-    def epoch_begin(self, epoch: int, steps: int | None, phase: Phase) -> None:
-        """An epoch, a validation, an evaluation or a prediction begins; ``steps`` where they are known."""
+    def epoch_begin(self, epoch: int, steps: int | None, phase: Phase, look: Callable[[], Any] | None = None) -> None:
+        """An epoch, a validation, an evaluation or a prediction begins; ``steps`` where they are known.
+
+        ``look`` gives the feed's figures (``FeedFigures``) so far.
+        """
 
     def batch_end(self, step: int, read_logs: ReadLogs) -> None:
         """Batch ``step`` (from 0) has been handed to the device. Reading logs waits for the device: do it seldom."""
@@ -69,7 +72,7 @@ class Silent:
     def train_begin(self, epochs: int, initial_epoch: int, steps: int | None) -> None:
         """See ``Reporter``."""
 
-    def epoch_begin(self, epoch: int, steps: int | None, phase: Phase) -> None:
+    def epoch_begin(self, epoch: int, steps: int | None, phase: Phase, look: Callable[[], Any] | None = None) -> None:
         """See ``Reporter``."""
 
     def batch_end(self, step: int, read_logs: ReadLogs) -> None:

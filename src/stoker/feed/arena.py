@@ -109,11 +109,11 @@ class Arena:
 
     def say_at(self, worker: int, source: int, ticket: int) -> None:
         """A worker says what it is making, in memory that outlives it; source -1 says that it is idle."""
-        _BOARD.pack_into(self.memory, self._board + worker * _BOARD.size, source, ticket)
+        _BOARD.pack_into(self._mapping, self._board + worker * _BOARD.size, source, ticket)
 
     def at(self, worker: int) -> tuple[int, int] | None:
         """Source and ticket of what a worker is, or was, making."""
-        source, ticket = _BOARD.unpack_from(self.memory, self._board + worker * _BOARD.size)
+        source, ticket = _BOARD.unpack_from(self._mapping, self._board + worker * _BOARD.size)
         return None if source < 0 else (source, ticket)
 
     def close(self) -> None:

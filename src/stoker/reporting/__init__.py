@@ -1,0 +1,1 @@
+"""What people see of a run: a progress bar, lines, plots."""

@@ -1,0 +1,66 @@
+"""One line an epoch: for verbose=2, and wherever the output is no terminal.
+
+Rules: no control characters; output that cannot be written never ends a training.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from stoker.feed.meter import FeedFigures
+from stoker.history import Phase, ReadLogs
+from stoker.reporting.text import closing_line, epoch_line
+
+TITLES = {"evaluate": "Evaluate", "predict": "Predict"}
+
+
+class Lines:
+    """A reporter that writes a line for each epoch.
+
+    Args:
+        stream: where to.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._epochs = 0
+        self._began_s = clock()
+        self._steps = 0
+        self._phase: Phase = "train"
+        self._figures: FeedFigures | None = None
+
+    def train_begin(self, epochs: int, initial_epoch: int, steps: int | None) -> None:
+        self._epochs = epochs
+
+    def epoch_begin(self, epoch: int, steps: int | None, phase: Phase, look: Callable[[], Any] | None = None) -> None:
+        self._phase = phase
+        if phase != "validate":
+            self._began_s = self._clock()
+            self._steps = 0
+
+    def batch_end(self, step: int, read_logs: ReadLogs) -> None:
+        if self._phase != "validate":
+            self._steps = step + 1
+
+    def epoch_end(self, epoch: int, logs: dict[str, float], figures: Any, reason: str | None) -> None:
+        if self._phase == "validate":
+            self._phase = "train"
+            return
+        title = TITLES.get(self._phase) or f"Epoch {epoch + 1}/{self._epochs}"
+        self._figures = figures
+        self._write(epoch_line(title, self._steps, self._clock() - self._began_s, logs, figures, reason))
+
+    def close(self) -> None:
+        text = closing_line(self._figures)
+        if text:
+            self._write(text)
+        self._figures = None
+
+    def _write(self, line: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(line + "\n")
+            self._stream.flush()

@@ -1,0 +1,45 @@
+"""Curves of a run, drawn by matplotlib.
+
+Rules: nothing is shown or written here; the caller gets the figure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stoker.errors import BackendError
+
+
+def plot_history(history: Any) -> Any:
+    """Loss and metrics by epoch, each with its validation curve.
+
+    Args:
+        history: what ``fit`` returned, or anything with ``history`` (name -> list of floats) and ``epoch`` (list of epoch numbers).
+
+    Returns:
+        ``matplotlib.figure.Figure``, one panel for each metric.
+
+    Raises:
+        BackendError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+    except ImportError as error:
+        raise BackendError(
+            "plots need matplotlib", got="no matplotlib", expected="an installed one",
+            remedy='Run: pip install "stoker[plot]"') from error
+    names = [name for name in history.history if not name.startswith("val_")] or list(history.history)
+    figure = Figure(figsize=(5 * max(1, len(names)), 3.6), layout="constrained")
+    for place, name in enumerate(names, 1):
+        panel = figure.add_subplot(1, len(names), place)
+        for key, label in ((name, "training"), (f"val_{name}", "validation")):
+            values = history.history.get(key)
+            if values:
+                epochs = [epoch + 1 for epoch in history.epoch][-len(values):]
+                panel.plot(epochs, values, marker="o", markersize=3, label=label)
+        panel.set(title=name, xlabel="epoch")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.grid(alpha=0.3)
+        panel.legend()
+    return figure

@@ -1,0 +1,64 @@
+"""Numbers, times and epochs as short text.
+
+Rules: pure; ASCII only, so that every terminal and log file can show it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from stoker.feed.advice import verdict
+from stoker.feed.meter import FeedFigures
+
+
+def number(value: Any) -> str:
+    """A loss or metric with four significant digits."""
+    if not isinstance(value, int | float):
+        return str(value).replace("\n", " ")
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 else f"{value:.3e}"
+
+
+def duration(seconds: float) -> str:
+    """A time: ``0.42 s``, ``42 s``, ``3:05`` or ``1:02:03``."""
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def rate(steps: int, seconds: float) -> str:
+    """Steps a second, or seconds a step where that is more telling."""
+    if steps == 0 or seconds <= 0:
+        return ""
+    pace = steps / seconds
+    if pace < 1:
+        return f"{seconds / steps:.1f} s/step"
+    return f"{pace:,.0f}/s" if pace >= 10 else f"{pace:.1f}/s"
+
+
+def logs_text(logs: Mapping[str, Any]) -> str:
+    """Loss and metrics in a row."""
+    return "  ".join(f"{name} {number(value)}" for name, value in logs.items())
+
+
+def epoch_line(title: str, steps: int, elapsed_s: float, logs: Mapping[str, Any], figures: FeedFigures | None,
+               reason: str | None) -> str:
+    """What stays of an epoch: how long it took, what came out, how long the model waited, and why it ended early if it did."""
+    parts = [title, f"{steps} steps in {duration(elapsed_s)}", logs_text(logs)]
+    if figures is not None and figures.elapsed_s > 0:
+        parts.append(f"waited for data {figures.wait_share:.0%}")
+    if reason:
+        parts.append(reason)
+    return "  ".join(part for part in parts if part)
+
+
+def closing_line(figures: FeedFigures | None) -> str:
+    """The verdict on a whole call."""
+    return "" if figures is None or figures.batches == 0 else f"stoker: {verdict(figures).text}"

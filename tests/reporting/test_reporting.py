@@ -1,0 +1,149 @@
+"""What people see of a run, in a terminal and in a pipe."""
+
+from __future__ import annotations
+
+import io
+import types
+
+import pytest
+from rich.console import Console
+
+from stoker.feed.meter import FeedFigures
+from stoker.reporting.bar import Bar
+from stoker.reporting.choose import make_reporter
+from stoker.reporting.lines import Lines
+from stoker.reporting.pace import Pace
+from stoker.reporting.plots import plot_history
+from stoker.reporting.text import duration, number, rate
+
+FIGURES = FeedFigures("threads", 1, 100, 10.0, 4.0, 9.0, 8.0, 100)
+
+
+class Clock:
+    def __init__(self, tick_s=0.0):
+        self.now_s = 0.0
+        self.tick_s = tick_s
+        self.looks = 0
+
+    def __call__(self):
+        self.looks += 1
+        self.now_s += self.tick_s
+        return self.now_s
+
+
+def drive(reporter, epochs=2, steps=30, reads=None):
+    """What the loop does."""
+    def read():
+        if reads is not None:
+            reads.append(1)
+        return {"loss": 0.12345, "accuracy": 0.5}
+
+    reporter.train_begin(epochs, 0, steps)
+    for epoch in range(epochs):
+        reporter.epoch_begin(epoch, steps, "train", lambda: FIGURES)
+        for step in range(steps):
+            reporter.batch_end(step, read)
+        reporter.epoch_begin(epoch, 5, "validate", lambda: FIGURES)
+        for step in range(5):
+            reporter.batch_end(step, read)
+        reporter.epoch_end(epoch, {"loss": 0.3}, FIGURES, None)
+        reporter.epoch_end(epoch, {"loss": 0.12345, "val_loss": 0.3}, FIGURES, "a callback asked to stop" if epoch else None)
+    reporter.close()
+
+
+def test_a_pipe_gets_a_line_an_epoch_and_no_control_characters():
+    stream = io.StringIO()
+    drive(Lines(stream, Clock()))
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 3
+    assert lines[0] == "Epoch 1/2  30 steps in 0.00 s  loss 0.1235  val_loss 0.3000  waited for data 40%"
+    assert lines[1].endswith("a callback asked to stop")
+    assert lines[2].startswith("stoker: the model waited for data 40% of the time (input-bound)")
+    assert stream.getvalue().isascii() and all(character.isprintable() or character == "\n" for character in stream.getvalue())
+
+
+@pytest.mark.parametrize("width", [30, 80, 200])
+def test_a_terminal_gets_a_bar_that_fits_its_width(width):
+    stream = io.StringIO()
+    drive(Bar(Console(file=stream, force_terminal=True, width=width, legacy_windows=False), Clock(0.06)))
+    shown = stream.getvalue()
+    assert "Epoch 1/2" in shown and "Epoch 2/2 val" in shown or width == 30
+    assert "\x1b[?25h" in shown, "the cursor is shown again"
+    drawn = [part for part in shown.replace("\x1b[2K", "\r").split("\r") if "\n" not in part]
+    visible = [len("".join(character for character in Console(file=io.StringIO()).render_str(part).plain)) for part in drawn]
+    assert max(visible, default=0) <= max(width, 60) * 12
+
+
+def test_logs_are_read_no_more_than_ten_times_a_second():
+    clock, reads = Clock(), []
+    stream = io.StringIO()
+    bar = Bar(Console(file=stream, force_terminal=True, width=80), clock)
+    bar.train_begin(1, 0, 100_000)
+    bar.epoch_begin(0, 100_000, "train", lambda: FIGURES)
+    for step in range(100_000):
+        clock.now_s += 50e-6
+        bar.batch_end(step, lambda: reads.append(1) or {"loss": 1.0})
+    bar.close()
+    assert 10 <= len(reads) <= 51, "five seconds of steps"
+    assert clock.looks < 100_000 / 8, "the clock is looked at seldom"
+
+
+def test_the_pace_follows_steps_that_become_slow():
+    clock = Clock()
+    pace = Pace(clock)
+    shown = []
+    step = 0
+    for step_s, count in ((10e-6, 50_000), (0.05, 40)):
+        for _ in range(count):
+            clock.now_s += step_s
+            if step >= pace.next_step and pace.is_due(step):
+                shown.append((step, clock.now_s))
+            step += 1
+    slow = [when for number, when in shown if number > 50_000]
+    assert slow[0] - 0.5 <= 16 * 0.05 + 0.1
+    assert max(later - earlier for earlier, later in zip(slow, slow[1:], strict=False)) <= 0.2
+
+
+class Gone(io.StringIO):
+    def write(self, text):
+        raise BrokenPipeError
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("make", [
+    lambda stream: Lines(stream, Clock()),
+    lambda stream: Bar(Console(file=stream, force_terminal=True, width=80), Clock(0.2))])
+def test_output_that_cannot_be_written_ends_no_training(make):
+    drive(make(Gone()))
+
+
+def test_verbose_chooses_the_display(monkeypatch, capsys):
+    assert type(make_reporter(0)).__name__ == "Silent"
+    assert isinstance(make_reporter(1), Lines), "no terminal here"
+    assert isinstance(make_reporter(2), Lines)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    assert isinstance(make_reporter(1), Bar)
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(make_reporter(1), Lines)
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    (0.12345, "0.1235"), (0, "0"), (1234.5, "1234.5000"), (1e-5, "1.000e-05"), (5e6, "5.000e+06"), (float("nan"), "nan")])
+def test_numbers_are_short(value, text):
+    assert number(value) == text
+
+
+def test_times_and_rates_are_short():
+    assert [duration(s) for s in (0.5, 42, 185, 3723)] == ["0.50 s", "42 s", "3:05", "1:02:03"]
+    assert [rate(100, 2), rate(3, 2), rate(1, 4), rate(0, 1)] == ["50/s", "1.5/s", "4.0 s/step", ""]
+
+
+def test_a_plot_has_a_panel_for_each_metric_with_its_validation_curve():
+    history = types.SimpleNamespace(history={"loss": [3.0, 2.0], "val_loss": [3.5, 2.5], "mae": [1.0, 0.5]}, epoch=[0, 1])
+    panels = plot_history(history).axes
+    assert [panel.get_title() for panel in panels] == ["loss", "mae"]
+    assert [line.get_ydata().tolist() for line in panels[0].lines] == [[3.0, 2.0], [3.5, 2.5]]
+    assert panels[0].lines[0].get_xdata().tolist() == [1, 2]
