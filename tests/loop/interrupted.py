@@ -1,8 +1,9 @@
-"""Run by the tests in a process group of its own: SIGINT or an exception at a chosen place of a chosen call.
+"""Run by the tests in a process group of its own: SIGINT or an exception at chosen places of chosen calls, one after the other.
 
-    python interrupted.py <fit|validation|evaluate|predict> <batch> <sigint|exception> <workers>
+    python interrupted.py <sigint|exception> <phase:batch:workers> ...
 
-Prints one JSON object: what reached the caller, what the weights count, whether the model still works, and the threads left.
+where a phase is fit, validation, evaluate or predict. Prints one JSON object a line: what reached the caller, what the weights count,
+whether the model still works, and the threads left.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 
 import stoker.keras  # noqa: F401
 
-PHASE, BATCH, HOW, WORKERS = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+HOW = sys.argv[1]
 
 
 class Trouble(Exception):
@@ -45,7 +46,7 @@ class Source:
         return np.ones((1, 1), "float32"), np.zeros((1, 1), "float32")
 
 
-def main():
+def case(phase, batch_number, workers):
     """Train cleanly, then run into trouble, then look at what is left."""
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")])
     model.compile(keras.optimizers.SGD(1.0), lambda y_true, y_pred: -y_pred)
@@ -54,25 +55,27 @@ def main():
     model.fit_generator(Source(10), epochs=2, verbose=0)
     calls = {
         "fit": lambda: model.fit_generator(
-            Source(400, BATCH), epochs=2, verbose=0, workers=WORKERS, shuffle=False, callbacks=[count] * (BATCH % 2)),
+            Source(400, batch_number), epochs=2, verbose=0, workers=workers, shuffle=False, callbacks=[count] * (batch_number % 2)),
         "validation": lambda: model.fit_generator(
-            Source(10), epochs=2, verbose=0, workers=WORKERS, callbacks=[count], validation_data=Source(400, BATCH)),
-        "evaluate": lambda: model.evaluate_generator(Source(400, BATCH), workers=WORKERS),
-        "predict": lambda: model.predict_generator(Source(400, BATCH), workers=WORKERS),
+            Source(10), epochs=2, verbose=0, workers=workers, callbacks=[count], validation_data=Source(400, batch_number)),
+        "evaluate": lambda: model.evaluate_generator(Source(400, batch_number), workers=workers),
+        "predict": lambda: model.predict_generator(Source(400, batch_number), workers=workers),
     }
     error, epochs = None, None
     try:
-        calls[PHASE]()
+        calls[phase]()
     except BaseException as raised:
         error, epochs = type(raised).__name__, model.history.epoch
     weight = float(model.get_weights()[0][0, 0])
     works = model.predict_generator(Source(2)).tolist() == [[weight], [weight]]
     works = works and float(model.predict(np.ones((1, 1)), verbose=0)[0, 0]) == weight
     model.fit_generator(Source(3), verbose=0)
-    print(json.dumps({
+    return json.dumps({
         "error": error, "weight": weight, "steps": len(steps), "works": works, "epochs": epochs,
         "after": float(model.get_weights()[0][0, 0]), "threads": [thread.name for thread in threading.enumerate()],
-        "handler": signal.getsignal(signal.SIGINT) is signal.default_int_handler}))
+        "handler": signal.getsignal(signal.SIGINT) is signal.default_int_handler})
 
 
-main()
+for argument in sys.argv[2:]:
+    name, number, count = argument.split(":")
+    print(case(name, int(number), int(count)))

@@ -19,36 +19,41 @@ PLACES = [("fit", 0), ("fit", 50), ("fit", 51), ("validation", 0), ("validation"
           ("predict", 0), ("predict", 50)]
 
 
-def run(*arguments):
+WITHOUT_WORKERS = [("fit", 51), ("evaluate", 51)]
+
+
+@pytest.fixture(scope="module", params=["sigint", "exception"])
+def found(request):
+    """How it was done, and what was found by phase, batch and workers; all of them in one process that goes on after each."""
+    cases = [(*place, 1) for place in PLACES] + [(*place, 0) for place in WITHOUT_WORKERS]
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True, timeout=120, start_new_session=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout), done.stderr
+        [sys.executable, str(SCRIPT), request.param, *(":".join(map(str, case)) for case in cases)], capture_output=True, text=True,
+        timeout=240, start_new_session=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, check=False)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    return request.param, dict(zip(cases, map(json.loads, done.stdout.splitlines()), strict=True))
 
 
 @pytest.mark.parametrize(("phase", "batch"), PLACES)
-@pytest.mark.parametrize("how", ["sigint", "exception"])
-def test_the_model_keeps_its_latest_weights(phase, batch, how):
-    found, stderr = run(phase, batch, how, 1)
-    assert found["error"] == {"sigint": "KeyboardInterrupt", "exception": "Trouble"}[how]
-    assert found["works"] and found["handler"] and found["threads"] == ["MainThread"] and "Traceback" not in stderr
-    assert found["after"] == found["weight"] + 3
+def test_the_model_keeps_its_latest_weights(found, phase, batch):
+    how, cases = found
+    case = cases[phase, batch, 1]
+    assert case["error"] == {"sigint": "KeyboardInterrupt", "exception": "Trouble"}[how]
+    assert case["works"] and case["handler"] and case["threads"] == ["MainThread"]
+    assert case["after"] == case["weight"] + 3
     if phase == "fit" and how == "exception":
-        assert found["weight"] == 20 + batch
+        assert case["weight"] == 20 + batch
     if phase == "fit" and how == "sigint":
-        assert 20 <= found["weight"] <= 20 + batch + 1
+        assert 20 <= case["weight"] <= 20 + batch + 1
     if phase == "validation":
-        assert found["weight"] == 30 and found["steps"] == 10 and found["epochs"] == []
+        assert case["weight"] == 30 and case["steps"] == 10 and case["epochs"] == []
     if phase in ("evaluate", "predict"):
-        assert found["weight"] == 20
+        assert case["weight"] == 20
 
 
-@pytest.mark.parametrize("phase", ["fit", "evaluate"])
-def test_ctrl_c_without_workers_is_heard_at_once(phase):
-    found, _ = run(phase, 51, "sigint", 0)
-    assert found["error"] == "KeyboardInterrupt" and found["works"]
-    assert found["weight"] == (71 if phase == "fit" else 20)
+@pytest.mark.parametrize(("phase", "batch"), WITHOUT_WORKERS)
+def test_without_workers_the_call_ends_at_that_very_batch(found, phase, batch):
+    case = found[1][phase, batch, 0]
+    assert case["works"] and case["weight"] == (20 + batch if phase == "fit" else 20)
 
 
 def test_ctrl_c_waits_for_the_end_of_a_step_and_is_not_lost():
