@@ -61,7 +61,7 @@ def verdict(figures: FeedFigures) -> Verdict:
 def _input_bound(figures: FeedFigures, make_s: float, step_s: float, workers: int) -> Verdict:
     """The model waited: how fast is the source, how fast the model, and who would close the gap?"""
     wait = f"the model waited for data {figures.wait_share:.0%} of the time (input-bound)"
-    feeds = f"{workers} worker{'s' * (workers > 1)} make {_pace(figures.made / figures.elapsed_s)} batches/s"
+    feeds = f"{workers} worker{'s make' if workers > 1 else ' makes'} {_pace(figures.made / figures.elapsed_s)} batches/s"
     facts = f"{wait}: {feeds}, the model takes {_pace(1 / step_s)}"
     needed = min(MOST_ADVISED, math.ceil(make_s / step_s * 1.1))
     computes = figures.cpu_s > BUSY_CPU * figures.make_s

@@ -42,7 +42,8 @@ def new_file(size_bytes: int) -> int:
 
 class Memory(np.ndarray):  # type: ignore[type-arg]
     """The memory of all slots. A class of its own: numpy makes the base of a view the base's own base where both are plain arrays, and
-    then a lease that stands between the two would not be kept alive by the arrays in it."""
+    then a lease that stands between the two would not be kept alive by the arrays in it.
+    """
 
 
 class Arena:

@@ -30,6 +30,7 @@ from stoker.source.open import open_source
 from stoker.source.parallel import ParallelMap
 from stoker.source.stream import StreamSource
 
+
 class Feed:
     """Batches from a Python source, ready before they are needed.
 

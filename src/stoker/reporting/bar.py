@@ -35,7 +35,8 @@ class Bar:
         self._pace = Pace(clock)
         self._next_step = 0
         self._progress: Progress | None = None
-        self._task: TaskID | None = None
+        self._tasks: list[TaskID] = []
+        """The epoch, and above it its validation while that runs."""
         self._epochs = 0
         self._phase: Phase = "train"
         self._title = ""
@@ -69,7 +70,7 @@ class Bar:
                 console=self._console, auto_refresh=False, transient=True, expand=True)
             self._progress.start()
         title = f"{self._title} val" if self._phase == "validate" else self._title
-        self._task = self._progress.add_task(title, total=self._steps, count="", logs="")
+        self._tasks.append(self._progress.add_task(title, total=self._steps, count="", logs=""))
 
     def batch_end(self, step: int, read_logs: ReadLogs) -> None:
         self._done = step + 1
@@ -79,7 +80,7 @@ class Bar:
             self._next_step = self._pace.next_step
 
     def _show(self, logs: dict[str, float]) -> None:
-        if self._progress is None or self._task is None:
+        if self._progress is None or not self._tasks:
             return
         elapsed_s = self._pace.elapsed_s
         parts = [f"{self._done}/{self._steps}" if self._steps else f"{self._done}", rate(self._done, elapsed_s)]
@@ -88,7 +89,7 @@ class Bar:
         if self._look is not None:
             parts.append(f"wait {self._look().wait_share:.0%}")
         self._progress.update(
-            self._task, completed=self._done, count=" ".join(part for part in parts if part), logs=logs_text(logs))
+            self._tasks[-1], completed=self._done, count=" ".join(part for part in parts if part), logs=logs_text(logs))
         self._progress.refresh()
 
     def epoch_end(self, epoch: int, logs: dict[str, float], figures: Any, reason: str | None) -> None:
@@ -101,10 +102,9 @@ class Bar:
         self._safely(lambda: self._console.print(line, markup=False, highlight=False, soft_wrap=True))
 
     def _close_task(self) -> None:
-        if self._progress is not None and self._task is not None:
-            self._progress.remove_task(self._task)
+        if self._progress is not None and self._tasks:
+            self._progress.remove_task(self._tasks.pop())
             self._progress.refresh()
-        self._task = None
 
     def close(self) -> None:
         self._safely(self._stop)
@@ -114,7 +114,8 @@ class Bar:
         self._figures = None
 
     def _stop(self) -> None:
-        progress, self._progress, self._task = self._progress, None, None
+        progress, self._progress = self._progress, None
+        self._tasks.clear()
         if progress is not None:
             progress.stop()
 
@@ -124,4 +125,4 @@ class Bar:
             draw()
         except (OSError, ValueError, SystemExit):  # rich makes SystemExit of a broken pipe
             self._progress = None
-            self._task = None
+            self._tasks.clear()

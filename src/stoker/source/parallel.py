@@ -67,8 +67,8 @@ class ParallelMap:
 def parallel_map(items: Iterable[Any], function: Callable[[Any], Any], batch_size: int | None = None) -> ParallelMap:
     """A source of ``function(item)`` for the items of any iterator, made by all workers.
 
-    Results come in the order of the items, each exactly once. Randomness from ``stoker.rng()`` inside ``function`` is seeded by (seed, pass,
-    number of the item): the same for any number of workers.
+    Results come in the order of the items, each exactly once. Randomness from ``stoker.rng()`` inside ``function`` is seeded by (seed,
+    pass, number of the item): the same for any number of workers.
 
     Args:
         items: an iterable; it is pulled by one owner, on the caller's thread, no further ahead than ``max_queue_size`` batches.
