@@ -303,6 +303,22 @@ def test_a_checkpoint_of_each_epoch_holds_its_weights(tmp_path):
     np.testing.assert_array_equal(expected[0], model.get_weights()[0])
 
 
+def test_backup_and_restore_goes_on_with_the_epoch_after_the_interrupted_one(tmp_path):
+    class Fail(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise OSError("power")
+
+    model = models.small_model()
+    with pytest.raises(OSError, match="power"):
+        model.fit_generator(models.endless(), 2, 4, verbose=0, callbacks=[keras.callbacks.BackupAndRestore(tmp_path), Fail()])
+    weights = model.get_weights()
+    again = models.small_model()
+    history = again.fit_generator(
+        models.endless(), 2, 4, verbose=0, callbacks=[keras.callbacks.BackupAndRestore(tmp_path)])
+    assert history.epoch == [2, 3] and not np.array_equal(weights[0], again.get_weights()[0])
+
+
 def test_built_in_callbacks_run_together(tmp_path):
     model = models.small_model()
     callbacks = [keras.callbacks.ReduceLROnPlateau("loss"), keras.callbacks.CSVLogger(tmp_path / "log.csv"),

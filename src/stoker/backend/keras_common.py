@@ -203,9 +203,17 @@ class KerasCallbacks:
         """See ``Backend``."""
         return isinstance(callback, keras.callbacks.History)
 
+    def first_epoch(self, model: Any, asked: int) -> int:
+        """See ``Backend``; ``BackupAndRestore`` leaves the number on the model (it has no public name)."""
+        return getattr(model, "_initial_epoch", None) or asked
+
     def metric_names(self, model: Any) -> list[str]:
         """See ``Backend``."""
         return metric_order(model) if model.compiled else []
+
+    def ends_only_if_finished(self, callback: Any) -> bool:
+        """See ``Backend``."""
+        return isinstance(callback, keras.callbacks.BackupAndRestore)
 
     def ignores_batches(self, callback: Any) -> bool:
         """See ``Backend``."""

@@ -87,8 +87,14 @@ class Backend(Protocol):
     def is_history(self, callback: Any) -> bool:
         """Whether a callback is one."""
 
+    def first_epoch(self, model: Any, asked: int) -> int:
+        """The number of the first epoch: what was asked for, unless a callback has restored a later one."""
+
     def metric_names(self, model: Any) -> list[str]:
         """Names of the loss and the metrics as far as they are known."""
+
+    def ends_only_if_finished(self, callback: Any) -> bool:
+        """Whether a callback of Keras's own must not hear of the end of a training that failed (it would delete its backup)."""
 
     def ignores_batches(self, callback: Any) -> bool:
         """Whether a callback of Keras's own overrides batch hooks but has nothing to do in them as it is set up."""

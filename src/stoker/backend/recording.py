@@ -138,9 +138,17 @@ class RecordingBackend:
         """See ``Backend``."""
         return isinstance(callback, RecordedHistory)
 
+    def first_epoch(self, model: Any, asked: int) -> int:
+        """See ``Backend``."""
+        return asked
+
     def metric_names(self, model: Any) -> list[str]:
         """See ``Backend``."""
         return ["loss"]
+
+    def ends_only_if_finished(self, callback: Any) -> bool:
+        """See ``Backend``."""
+        return False
 
     def ignores_batches(self, callback: Any) -> bool:
         """See ``Backend``."""

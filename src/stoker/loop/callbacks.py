@@ -165,6 +165,13 @@ class Callbacks:
         for hook in hooks:
             hook(*arguments)
 
+    def tell_train_end(self, logs: dict[str, Any], *, finished: bool) -> None:
+        """Run the hooks of the end of training; of one that failed, but for those that would take it for a success."""
+        if not finished:
+            kept = [callback for callback in self.all if not self._backend.ends_only_if_finished(callback)]
+            self._hooks["train_end"] = [hook for callback in kept for hook in self._find(callback, "train_end")]
+        self.tell("train_end", logs)
+
     def batch_begin(self, phase: str) -> Callable[[int, int], None] | None:
         """What is to be called before each batch of a phase with its number and size; None if nobody wants to know."""
         event = f"{phase}_batch_begin"

@@ -50,15 +50,18 @@ def fit(plan: FitPlan) -> Any:
         run = _Fit(plan, callbacks, session, history, params)
         plan.model.stop_training = False
         plan.model.history = history
+        finished = False
         try:
             callbacks.tell("train_begin", {})
-            plan.reporter.train_begin(plan.epochs, plan.initial_epoch, plan.steps)
-            if plan.initial_epoch < plan.epochs:
-                run.epochs()
+            first = plan.backend.first_epoch(plan.model, plan.initial_epoch)
+            plan.reporter.train_begin(plan.epochs, first, plan.steps)
+            if first < plan.epochs:
+                run.epochs(first)
             session.finish_training()
+            finished = True
         finally:
             session.publish()
-            callbacks.tell("train_end", run.last_logs)
+            callbacks.tell_train_end(run.last_logs, finished=finished)
         plan.model.history = history
     return history
 
@@ -76,15 +79,15 @@ class _Fit:
         self._validation: Feed | None = None
         self.last_logs: dict[str, Any] = {}
 
-    def epochs(self) -> None:
-        """Run the epochs."""
+    def epochs(self, first: int) -> None:
+        """Run the epochs from number ``first`` on."""
         plan = self._plan
         outputs = plan.backend.describe(plan.model).outputs
         class_weights = read_class_weight(plan.class_weight, outputs)
-        plan.feed.plan(epochs=plan.epochs - plan.initial_epoch, steps=plan.steps)
+        plan.feed.plan(epochs=plan.epochs - first, steps=plan.steps)
         plan.feed.before_pass_end = self._session.wait
         with plan.feed:
-            for epoch in range(plan.initial_epoch, plan.epochs):
+            for epoch in range(first, plan.epochs):
                 reader = BatchReader(plan.backend.describe(plan.model), class_weights)
                 if self._epoch(epoch, reader) is not StopReason.COMPLETED or plan.model.stop_training:
                     return
