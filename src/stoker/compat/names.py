@@ -94,7 +94,7 @@ def old_metrics(metrics: Any, outputs: int) -> Any:
 
 
 def _named(metric: Any) -> Any:
-    """A function of the script's own as a metric that keeps its very name."""
-    if not isfunction(metric) or metric.__module__.startswith("keras."):
-        return metric
-    return keras.metrics.MeanMetricWrapper(metric, name=metric.__name__)
+    """A function of the script's own, marked so that Keras takes its very name and not a snake-cased one."""
+    if isfunction(metric) and not metric.__module__.startswith("keras."):
+        vars(metric).setdefault("name", metric.__name__)
+    return metric

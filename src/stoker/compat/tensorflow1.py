@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+from keras.src.utils import module_utils  # has no public name
+
 from stoker.compat.lost import Lost
 from stoker.compat.tell import Teller
 
@@ -71,6 +73,7 @@ def complete(teller: Teller) -> None:
 
     found = names(teller)
     if importlib.util.find_spec("tensorflow") is None:
+        _let_keras_know()
         sys.modules["tensorflow"] = _stand_in(found, keras)
         sys.modules["tensorflow.compat"] = sys.modules["tensorflow"].compat
         sys.modules["tensorflow.compat.v1"] = sys.modules["tensorflow"].compat.v1
@@ -79,6 +82,13 @@ def complete(teller: Teller) -> None:
         fill(sys.modules["tensorflow"], found)
     else:
         sys.meta_path.insert(0, _WhenImported(found))
+
+
+def _let_keras_know() -> None:
+    """Keras asks once whether TensorFlow can be imported: before the stand-in is there."""
+    for value in vars(module_utils).values():
+        if isinstance(value, module_utils.LazyModule) and value.name.startswith("tensorflow"):
+            value.available  # noqa: B018
 
 
 def fill(module: ModuleType, found: dict[str, Any]) -> None:
