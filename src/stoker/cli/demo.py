@@ -1,0 +1,91 @@
+"""``stoker demo``: a small convolutional net learns handwritten digits, from a Sequence and from a generator.
+
+Rules: everything here is what a user would write; nothing is downloaded; the one file written is ``history.png``.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stoker import api
+from stoker.backend.choose import load_backend
+from stoker.cli.digits import AugmentedDigits, generate, load_images
+from stoker.errors import BackendError
+
+EPOCHS = 20
+GENERATOR_EPOCHS = 5
+BATCH_SIZE = 32
+WORKERS = 2
+SEED = 7
+
+
+def demo() -> None:
+    """Train both ways, print what came of it, write ``history.png``.
+
+    Raises:
+        BackendError: scikit-learn, matplotlib or a framework is missing; the text names the command that installs it.
+    """
+    began = time.monotonic()
+    train, held_out = load_images()
+    plot = _plotter()
+    load_backend()
+    import keras
+
+    backend = keras.backend.backend()
+    print(f"{len(train[0])} images of handwritten digits to learn from, {len(held_out[0])} to check with, on {backend}.\n")
+    print("1. From a Sequence that turns, moves and adds noise to every image anew, with 2 worker threads:\n")
+    history = _train(AugmentedDigits(*train, BATCH_SIZE), held_out, EPOCHS, None)
+    print("\n2. A new model, from the same data as a plain generator:\n")
+    second = _train(generate(*train, BATCH_SIZE), held_out, GENERATOR_EPOCHS, len(train[0]) // BATCH_SIZE)
+    print()
+    _sum_up("Sequence", history)
+    _sum_up("generator", second)
+    plot(history).savefig("history.png", dpi=110)
+    print(f"Curves of the first run: {Path('history.png').resolve()}")
+    print(f"All of it took {time.monotonic() - began:.0f} s.")
+
+
+def _train(source: Any, held_out: tuple[np.ndarray, np.ndarray], epochs: int, steps: int | None) -> Any:
+    import keras
+
+    keras.utils.set_random_seed(SEED)
+    return api.fit_generator(
+        _make_model(keras), source, steps_per_epoch=steps, epochs=epochs, verbose=2, validation_data=held_out, workers=WORKERS, seed=SEED)
+
+
+def _make_model(keras: Any) -> Any:
+    layers = keras.layers
+    model = keras.Sequential([
+        keras.Input((8, 8, 1)),
+        layers.Conv2D(32, 3, padding="same", activation="relu"),
+        layers.Conv2D(32, 3, activation="relu"),
+        layers.MaxPooling2D(2),
+        layers.Flatten(),
+        layers.Dense(64, activation="relu"),
+        layers.Dense(10, activation="softmax"),
+    ])
+    model.compile(keras.optimizers.Adam(2e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def _sum_up(name: str, history: Any) -> None:
+    waited = sum(figures.wait_s for figures in history.feed)
+    elapsed = sum(figures.elapsed_s for figures in history.feed)
+    accuracy = history.history["val_accuracy"][-1]
+    print(f"{name + ':':<11}final validation accuracy {accuracy:.4f}; the model waited {waited:.2f} s of {elapsed:.1f} s for data")
+
+
+def _plotter() -> Any:
+    """What draws the curves, found before the training and not after it."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise BackendError(
+            "the demo needs matplotlib, which draws its curves", got="no matplotlib", remedy='Run: pip install "stoker[demo]"') from error
+    from stoker.reporting.plots import plot_history
+
+    return plot_history
