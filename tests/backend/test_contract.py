@@ -1,0 +1,163 @@
+"""What every backend does for the loop, on whatever backend Keras runs (test_every_backend.py runs this file on all of them)."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+import keras
+import numpy as np
+import pytest
+
+from stoker.backend.choose import load_backend
+from stoker.backend.protocol import Backend
+from stoker.batch.form import Batch
+
+ROWS = 4
+
+
+def batch(value=1.0, rows=ROWS, weights=None):
+    return Batch(np.full((rows, 2), value, "float32"), np.zeros((rows, 1), "float32"), weights, rows)
+
+
+@pytest.fixture
+def backend():
+    return load_backend()
+
+
+@pytest.fixture
+def model():
+    made = keras.Sequential([keras.Input((2,), name="x"), keras.layers.Dense(1, kernel_initializer="ones", name="y")])
+    made.compile(keras.optimizers.SGD(0.1), "mse", metrics=["mae"])
+    return made
+
+
+def test_it_has_the_whole_protocol(backend, model):
+    assert isinstance(backend, Backend) and backend.name == keras.backend.backend()
+    with backend.session(model) as session:
+        assert session.fuse == 1
+
+
+def test_logs_are_running_means_weighted_by_rows_in_declared_order(backend, model):
+    model.optimizer.learning_rate = 0.0
+    with backend.session(model) as session:
+        step = session.begin("train")
+        step(batch(1.0, rows=3))
+        logs = session.result(step(batch(2.0, rows=1)))
+    assert list(logs) == ["loss", "mae"] and all(type(value) is float for value in logs.values())
+    assert logs["loss"] == pytest.approx((3 * 4 + 16) / 4) and logs["mae"] == pytest.approx((3 * 2 + 4) / 4)
+
+
+def test_every_phase_begins_with_fresh_metrics(backend, model):
+    model.optimizer.learning_rate = 0.0
+    with backend.session(model) as session:
+        for phase in ("train", "test", "train", "test"):
+            step = session.begin(phase)
+            assert session.read(step(batch()))["loss"] == pytest.approx(4.0)
+
+
+def test_published_weights_are_live_and_changes_are_taken_up(backend, model):
+    with backend.session(model) as session:
+        step = session.begin("train")
+        for _ in range(2):
+            before = model.get_weights()[0].copy()
+            step(batch())
+            session.publish()
+            assert not np.array_equal(model.get_weights()[0], before)
+        model.set_weights([np.zeros((2, 1)), np.zeros(1)])
+        assert session.read(session.begin("test")(batch()))["loss"] == 0.0
+        session.begin("train")(batch())
+    assert model.get_weights()[0].tolist() == [[0.0], [0.0]]
+
+
+def test_the_state_is_in_the_model_however_the_call_ends(backend, model):
+    with pytest.raises(OSError, match="here"), backend.session(model) as session:
+        step = session.begin("train")
+        step(batch())
+        raise OSError("here")
+    np.testing.assert_allclose(model.get_weights()[0], 0.6, rtol=1e-5)
+    assert model.predict(np.ones((1, 2)), verbose=0).shape == (1, 1)
+
+
+def test_sample_weights_weigh(backend, model):
+    with backend.session(model) as session:
+        step = session.begin("test")
+        logs = session.read(step(batch(weights=np.array([1, 0, 0, 0], "float32"))))
+    assert logs["loss"] == pytest.approx(1.0)
+
+
+def test_predictions_are_numpy_arrays_in_the_models_structure(backend):
+    x = keras.Input((2,))
+    model = keras.Model(x, {"a": keras.layers.Dense(1)(x), "b": keras.layers.Dense(3)(x)})
+    with backend.session(model) as session:
+        outputs = session.outputs(session.begin("predict")(Batch(np.ones((4, 2), "float32"), None, None, 4)))
+    assert {name: (type(value), value.shape) for name, value in outputs.items()} == {"a": (np.ndarray, (4, 1)), "b": (np.ndarray, (4, 3))}
+
+
+def test_batches_do_not_change_under_a_step_that_is_under_way(backend, model):
+    """The step may read its arrays after it has returned; ``wait`` says when it has."""
+    with backend.session(model) as session:
+        step = session.begin("test")
+        arrays = np.ones((ROWS, 2), "float32"), np.zeros((ROWS, 1), "float32")
+        raw = step(Batch(*arrays, None, ROWS))
+        session.wait()
+        arrays[0][:] = 100.0
+        assert session.read(raw)["loss"] == pytest.approx(4.0)
+
+
+def test_several_steps_at_once_give_what_single_steps_give(backend, model):
+    twin = keras.models.clone_model(model)
+    twin.set_weights(model.get_weights())
+    twin.compile(keras.optimizers.SGD(0.1), "mse", metrics=["mae"])
+    batches = [batch(value / 10) for value in range(6)]
+    found = []
+    for made, at_once in ((model, False), (twin, True)):
+        with backend.session(made) as session:
+            step = session.begin("train")
+            step(batches[0])
+            raw = step(batches[0])
+            if at_once and session.fuse > 1:
+                raw = session.step_many(batches)
+            else:
+                for one in batches:
+                    raw = step(one)
+            found.append(session.result(raw))
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
+
+
+def test_models_say_what_they_take(backend, model):
+    spec = backend.describe(model)
+    assert spec.inputs is not None and spec.outputs is not None
+    assert spec.inputs.names == ["x"] and spec.inputs.ports[0].shape == (None, 2)
+    assert spec.outputs.names == ["y"] and spec.outputs.ports[0].strict and spec.has_loss
+
+
+@pytest.mark.parametrize(
+    ("loss", "labels", "strict"),
+    [("sparse_categorical_crossentropy", True, False), (keras.losses.SparseCategoricalCrossentropy(), True, False),
+     ("mse", False, True), (keras.losses.Huber(), False, True), (keras.losses.mean_squared_error, False, True),
+     (lambda y_true, y_pred: y_pred, False, False), ({"y": "mae"}, False, True), (["mae"], False, True)])
+def test_losses_say_what_targets_are(backend, model, loss, labels, strict):
+    model.compile("sgd", loss)
+    port = backend.describe(model).outputs.ports[0]
+    assert (port.labels, port.strict) == (labels, strict)
+
+
+def test_outputs_without_a_loss_are_not_needed(backend):
+    x = keras.Input((2,))
+    model = keras.Model(x, [keras.layers.Dense(1, name="a")(x), keras.layers.Dense(1, name="b")(x)])
+    model.compile("sgd", loss={"a": "mse"})
+    assert [port.needed for port in backend.describe(model).outputs.ports] == [True, False]
+
+
+def test_a_model_with_a_step_of_its_own_takes_what_comes(backend):
+    own = type("Own", (keras.Model,), {"train_step": lambda self, *arguments: None})
+    x = keras.Input((2,))
+    spec = backend.describe(own(x, keras.layers.Dense(1)(x)))
+    assert spec.inputs is None and spec.outputs is None and not spec.has_loss
+
+
+def test_history_and_callbacks_are_keras_own(backend):
+    assert isinstance(backend.new_history(), keras.callbacks.History) and backend.is_history(keras.callbacks.History())
+    assert not backend.is_history(object()) and backend.callback_base is keras.callbacks.Callback
