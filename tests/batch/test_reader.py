@@ -110,6 +110,13 @@ def test_small_integer_inputs_travel_as_they_are():
     assert read((X.astype("float64"), Y)).inputs.dtype == np.float32
 
 
+@pytest.mark.parametrize("dtype", [">f4", ">f8", ">i4"])
+def test_arrays_of_foreign_byte_order_are_brought_to_this_machines(dtype):
+    batch = read((X.astype(dtype), Y.astype(dtype)))
+    assert batch.inputs.dtype.isnative and batch.targets.dtype.isnative
+    np.testing.assert_array_equal(batch.inputs, X)
+
+
 def test_missing_targets_are_refused_where_there_is_a_loss():
     with pytest.raises(BatchError, match="no targets"):
         read((X, None))
