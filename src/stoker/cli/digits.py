@@ -17,8 +17,8 @@ from stoker.source.indexed import Sequence
 
 SIDE = 8
 """Pixels along each side of an image."""
-TURN_RAD = math.radians(12)
-SHIFT_PX = 0.8
+TURN_RAD = math.radians(10)
+SHIFT_PX = 0.6
 NOISE = 0.05
 
 

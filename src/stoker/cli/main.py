@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _profile(words: list[str]) -> int:
     try:
-        from stoker.cli.profile import main as profile
+        from stoker.cli.profile import main as profile  # type: ignore[import-not-found]
     except ModuleNotFoundError as error:
         if error.name != "stoker.cli.profile":
             raise
