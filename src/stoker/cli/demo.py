@@ -6,7 +6,6 @@ Rules: everything here is what a user would write; nothing is downloaded; the on
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ STEPS = 45
 """Of an epoch: a pass over 1,437 images."""
 WORKERS = 2
 SEED = 7
+PICTURE = "history.png"
 
 
 def demo() -> None:
@@ -37,17 +37,16 @@ def demo() -> None:
     import keras
 
     backend = keras.backend.backend()
-    print(f"{len(train[0])} images of handwritten digits to learn from, {len(held_out[0])} to check with, on {backend}.\n")
-    print("1. From a Sequence that turns, moves and adds noise to every image anew, with 2 worker threads:\n")
+    print(f"{len(train[0])} handwritten digits to learn from, {len(held_out[0])} to check with; Keras on {backend}.\n")
+    print(f"1. From a Sequence; {WORKERS} threads turn and move each image and add noise, anew:\n")
     history = _train(AugmentedDigits(*train, BATCH_SIZE), held_out, None)
     print("\n2. A new model, from the same data as a plain generator:\n")
     second = _train(generate(*train, BATCH_SIZE), held_out, STEPS)
     print()
     _sum_up("Sequence", history)
     _sum_up("generator", second)
-    plot(history).savefig("history.png", dpi=110)
-    print(f"Curves of the first run: {Path('history.png').resolve()}")
-    print(f"All of it took {time.monotonic() - began:.0f} s.")
+    plot(history).savefig(PICTURE, dpi=110)
+    print(f"All of it took {time.monotonic() - began:.0f} s. Curves of the first run: {PICTURE}")
 
 
 def _train(source: Any, held_out: tuple[np.ndarray, np.ndarray], steps: int | None) -> Any:
@@ -78,7 +77,7 @@ def _sum_up(name: str, history: Any) -> None:
     waited = sum(figures.wait_s for figures in history.feed)
     elapsed = sum(figures.elapsed_s for figures in history.feed)
     accuracy = history.history["val_accuracy"][-1]
-    print(f"{name + ':':<11}final validation accuracy {accuracy:.4f}; the model waited {waited:.2f} s of {elapsed:.1f} s for data")
+    print(f"{name + ':':<10} final validation accuracy {accuracy:.4f}; waited {waited:.2f} s of {elapsed:.1f} s for data")
 
 
 def _plotter() -> Any:
