@@ -119,6 +119,20 @@ def test_output_that_cannot_be_written_ends_no_training(make):
     drive(make(Gone()))
 
 
+def test_a_program_without_an_output_trains_in_silence():
+    drive(Lines(None, Clock()))
+
+
+def test_a_name_that_the_output_lacks_costs_no_line():
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    lines = Lines(stream, Clock())
+    lines.train_begin(1, 0, 1)
+    lines.epoch_begin(0, 1, "train")
+    lines.epoch_end(0, {"pr\u00e9cision\x1b[2J": 0.5}, None, None)
+    assert raw.getvalue() == b"Epoch 1/1  0 steps in 0.00 s  pr?cision?[2J 0.5000\n"
+
+
 def test_verbose_chooses_the_display(monkeypatch, capsys):
     assert type(make_reporter(0)).__name__ == "Silent"
     assert isinstance(make_reporter(1), Lines), "no terminal here"

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from stoker.feed.meter import FeedFigures
 from stoker.history import Phase, ReadLogs
-from stoker.reporting.text import closing_line, epoch_line
+from stoker.reporting.text import closing_line, epoch_line, writable
 
 TITLES = {"evaluate": "Evaluate", "predict": "Predict"}
 
@@ -20,11 +20,11 @@ class Lines:
     """A reporter that writes a line for each epoch.
 
     Args:
-        stream: where to.
+        stream: where to; None, as ``sys.stdout`` is in a program without one, for nowhere.
         clock: seconds, monotonic.
     """
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float]) -> None:
+    def __init__(self, stream: TextIO | None, clock: Callable[[], float]) -> None:
         self._stream = stream
         self._clock = clock
         self._epochs = 0
@@ -61,6 +61,8 @@ class Lines:
         self._figures = None
 
     def _write(self, line: str) -> None:
+        if self._stream is None:
+            return
         with contextlib.suppress(OSError, ValueError):
-            self._stream.write(line + "\n")
+            self._stream.write(writable(line, getattr(self._stream, "encoding", None)) + "\n")
             self._stream.flush()

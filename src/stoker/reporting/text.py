@@ -1,6 +1,6 @@
 """Numbers, times and epochs as short text.
 
-Rules: pure; ASCII only, so that every terminal and log file can show it.
+Rules: pure; our own words are ASCII; names of metrics are users', so what is written goes through ``writable``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,13 @@ def number(value: Any) -> str:
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 else f"{value:.3e}"
+
+
+def writable(text: str, encoding: str | None) -> str:
+    """The text on one line, with ``?`` for what cannot be shown: control characters, and what ``encoding`` lacks."""
+    encoding = encoding or "utf-8"
+    known = text.encode(encoding, "replace").decode(encoding)
+    return "".join(character if character.isprintable() else "?" for character in known)
 
 
 def duration(seconds: float) -> str:
