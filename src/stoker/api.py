@@ -78,7 +78,8 @@ def fit(
     verbosity = _verbosity(verbose)
     return loop.fit(FitPlan(
         backend=backend, model=model, feed=feed, steps=steps, initial_epoch=first, epochs=last, callbacks=callbacks,
-        class_weight=class_weight, validation=validation, reporter=make_reporter(verbosity), verbose=verbosity))
+        class_weight=class_weight, validation=validation, reporter=make_reporter(verbosity), verbose=verbosity,
+        is_arrays=is_arrays))
 
 
 def evaluate(
@@ -186,7 +187,8 @@ def _run_plan(backend: Any, model: Any, source: Any, call: tuple[Any, Any, Any, 
     _refuse_endless(feed, count, "steps")
     verbosity = _verbosity(verbose)
     return RunPlan(
-        backend=backend, model=model, feed=feed, steps=count, callbacks=callbacks, reporter=make_reporter(verbosity), verbose=verbosity)
+        backend=backend, model=model, feed=feed, steps=count, callbacks=callbacks, reporter=make_reporter(verbosity), verbose=verbosity,
+        is_arrays=is_arrays)
 
 
 def _open(source: Any, batch_size: int, shuffle: bool, seed: int | None) -> tuple[Any, bool]:
@@ -234,7 +236,7 @@ def _validation(data: Any, steps: Any, batch_size: Any, freq: Any) -> Validation
         return None
     if isinstance(data, tuple) or (isinstance(data, list) and any(_is_array(part) for part in data)):
         parts = _validation_arrays(tuple(data))
-        return Validation(lambda size: ArraySource(parts, rows or size), count, wants)
+        return Validation(lambda size: ArraySource(parts, rows or size), count, wants, is_arrays=True)
     feed = Feed(open_source(data), workers=0, seed=0)
     _refuse_endless(feed, count, "validation_steps")
     return Validation(lambda size: open_source(data), count, wants)

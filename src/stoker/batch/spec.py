@@ -163,9 +163,10 @@ def show(shape: tuple[int | None, ...]) -> str:
 
 def input_cast(dtype: np.dtype[Any], floatx: str) -> str | None:
     """float64 is brought to floatx, as Keras does with arrays, and foreign byte order to this machine's; all else travels as it is."""
-    if dtype == np.float64 and floatx != "float64":
+    native = dtype.newbyteorder("=")
+    if native == np.float64 and floatx != "float64":
         return floatx
-    return None if dtype.isnative else dtype.newbyteorder("=").name
+    return None if dtype.isnative else native.name
 
 
 def target_cast(port: Port | None, dtype: np.dtype[Any], has_loss: bool, floatx: str) -> str | None:

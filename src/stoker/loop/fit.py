@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from time import monotonic
 from typing import Any
 
@@ -77,6 +77,7 @@ class _Fit:
         self._history = history
         self._batch_size = 0
         self._validation: Feed | None = None
+        self._open_feeds = ExitStack()
         self.last_logs: dict[str, Any] = {}
 
     def epochs(self, first: int) -> None:
@@ -86,7 +87,7 @@ class _Fit:
         class_weights = read_class_weight(plan.class_weight, outputs)
         plan.feed.plan(epochs=plan.epochs - first, steps=plan.steps)
         plan.feed.before_pass_end = self._session.wait
-        with plan.feed:
+        with plan.feed, self._open_feeds:
             for epoch in range(first, plan.epochs):
                 reader = BatchReader(plan.backend.describe(plan.model), class_weights)
                 if self._epoch(epoch, reader) is not StopReason.COMPLETED or plan.model.stop_training:
@@ -100,7 +101,7 @@ class _Fit:
         expected = expected_steps(plan.feed, plan.steps)
         step = session.begin("train")
         listeners = self._listeners("train", plan.feed)
-        if may_group(plan.feed) and not listeners.hear_batches:
+        if may_group(plan.feed, plan.is_arrays) and not listeners.hear_batches:
             session.allow_fusing(expected, expected and expected * (plan.epochs - epoch))
         plan.reporter.epoch_begin(epoch, expected, "train", plan.feed.meter.look)
         progress = run_epoch(plan.feed.epoch(plan.steps), reader.read, step, session, listeners, expected)
@@ -141,7 +142,7 @@ class _Fit:
         step = session.begin("test")
         reader = BatchReader(plan.backend.describe(plan.model))
         listeners = self._listeners("test", feed)
-        if may_group(feed) and not listeners.hear_batches:
+        if may_group(feed, validation.is_arrays) and not listeners.hear_batches:
             session.allow_fusing(expected, expected and expected * (plan.epochs - epoch))
         progress = run_epoch(feed.epoch(validation.steps), reader.read, step, session, listeners, expected)
         if progress.reason is StopReason.SOURCE_ENDED:
@@ -158,10 +159,17 @@ class _Fit:
         """
         feed = self._validation
         if feed is None or (validation.steps is not None and feed.kind != "stream"):
-            feed = self._plan.feed.sibling(validation.make_source(self._batch_size))
+            feed = self._open_feed(validation)
             feed.before_pass_end = self._session.wait
             self._validation = feed
         return feed
+
+    def _open_feed(self, validation: Validation) -> Feed:
+        """A feed on the workers of the training feed; for arrays one without workers, which would only carry rows about."""
+        source = validation.make_source(self._batch_size)
+        if validation.is_arrays:
+            return self._open_feeds.enter_context(Feed(source, workers=0, seed=0))
+        return self._plan.feed.sibling(source)
 
     def _record(
         self, epoch: int, progress: Progress, logs: dict[str, Any], figures: Any, elapsed_s: float, expected: int | None
@@ -203,7 +211,7 @@ def _run(plan: RunPlan, phase: Phase, shown: ShownPhase, outputs: Outputs | None
             listeners = Listeners(
                 callbacks.batch_begin(phase), callbacks.batch_end(phase), plan.reporter, _stop_flag(plan.model, phase),
                 None if outputs is None else outputs.add, feed.source.has_pass_end)
-            if may_group(feed) and not listeners.hear_batches:
+            if may_group(feed, plan.is_arrays) and not listeners.hear_batches:
                 session.allow_fusing(expected, expected)
             progress = run_epoch(feed.epoch(plan.steps), reader.read, step, session, listeners, expected)
             if progress.reason is StopReason.SOURCE_ENDED:

@@ -22,11 +22,13 @@ class Validation:
         make_source: gives the source; called with the size of a training batch, in which whole arrays are cut.
         steps: batches of each validation; None for a whole pass.
         wants: whether an epoch, by its number, is followed by validation.
+        is_arrays: the source is whole arrays rather than the user's code.
     """
 
     make_source: Callable[[int], Any]
     steps: int | None
     wants: Callable[[int], bool]
+    is_arrays: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class FitPlan:
         validation: or None.
         reporter: shows progress.
         verbose: as callbacks read it in their ``params``.
+        is_arrays: the training data are whole arrays rather than the user's code.
     """
 
     backend: Backend
@@ -58,6 +61,7 @@ class FitPlan:
     validation: Validation | None
     reporter: Reporter
     verbose: int
+    is_arrays: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class RunPlan:
     callbacks: Any
     reporter: Reporter
     verbose: int
+    is_arrays: bool = False
 
 
 def epochs_wanted(validation_freq: Any) -> Callable[[int], bool]:
@@ -87,6 +92,6 @@ def expected_steps(feed: Feed, steps: int | None) -> int | None:
 
 
 
-def may_group(feed: Feed) -> bool:
+def may_group(feed: Feed, is_arrays: bool) -> bool:
     """Whether batches may be pulled before the step that needs them: not with ``workers=0``, but for arrays, which run no user code."""
-    return feed.options.workers > 0 or getattr(feed.source, "stoker_source", False) is True
+    return feed.options.workers > 0 or is_arrays
