@@ -28,36 +28,38 @@ from feed_sources import WORKLOADS
 SECONDS = 1.0
 ROUNDS = 5
 WORKERS = 2
-QUEUE = 10
+QUEUE = {"tiny": 64}
+"""Batches ahead of the consumer, for every system: 10, but for batches of a few microseconds."""
+USUAL_QUEUE = 10
 LIMIT_S = 120
 
 
 @contextmanager
-def in_process(make):
+def in_process(make, queue):
     source = make()
     yield (source[index] for index in range(len(source)))
 
 
 @contextmanager
-def stoker_feed(make, **ways):
+def stoker_feed(make, queue, **ways):
     import stoker
 
-    with stoker.Feed(make(), workers=WORKERS, max_queue_size=QUEUE, **ways) as feed:
+    with stoker.Feed(make(), workers=WORKERS, max_queue_size=queue, **ways) as feed:
         yield feed.epoch()
 
 
 @contextmanager
-def stoker_empty(make):
+def stoker_empty(make, queue):
     import stoker
 
     source = make()
     source.empty = stoker.empty
-    with stoker.Feed(source, workers=WORKERS, max_queue_size=QUEUE, processes=True) as feed:
+    with stoker.Feed(source, workers=WORKERS, max_queue_size=queue, processes=True) as feed:
         yield feed.epoch()
 
 
 @contextmanager
-def keras_dataset(make, processes):
+def keras_dataset(make, queue, processes):
     import keras
     from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
@@ -70,14 +72,14 @@ def keras_dataset(make, processes):
         def __getitem__(self, index):
             return inner[index]
 
-    data = Dataset(workers=WORKERS, use_multiprocessing=processes, max_queue_size=QUEUE)
+    data = Dataset(workers=WORKERS, use_multiprocessing=processes, max_queue_size=queue)
     adapter = PyDatasetAdapter(data)
     yield adapter._get_iterator()
     os._exit(0) if processes else None
 
 
 @contextmanager
-def torch_loader(make, tensors):
+def torch_loader(make, queue, tensors):
     import torch
     from torch.utils.data import DataLoader, Dataset
 
@@ -99,15 +101,17 @@ def torch_loader(make, tensors):
         return torch.from_numpy(item)
 
     loader = DataLoader(
-        Batches(), batch_size=None, num_workers=WORKERS, prefetch_factor=QUEUE // WORKERS,
+        Batches(), batch_size=None, num_workers=WORKERS, prefetch_factor=queue // WORKERS,
         collate_fn=as_tensors if tensors else (lambda item: item))
     yield iter(loader)
 
 
 @contextmanager
-def grain_loader(make):
+def grain_loader(make, queue):
     import grain.python as grain
+    from absl import flags
 
+    flags.FLAGS(["bench_feed"])
     inner = make()
 
     class Source:
@@ -119,19 +123,19 @@ def grain_loader(make):
 
     sampler = grain.IndexSampler(len(inner), shard_options=grain.NoSharding(), shuffle=False, num_epochs=1)
     loader = grain.DataLoader(
-        data_source=Source(), sampler=sampler, worker_count=WORKERS, worker_buffer_size=QUEUE // WORKERS)
+        data_source=Source(), sampler=sampler, worker_count=WORKERS, worker_buffer_size=queue // WORKERS)
     yield iter(loader)
 
 
 SYSTEMS = {
     "in-process": in_process,
-    "keras threads": lambda make: keras_dataset(make, False),
-    "keras processes": lambda make: keras_dataset(make, True),
-    "torch numpy": lambda make: torch_loader(make, False),
-    "torch tensors": lambda make: torch_loader(make, True),
+    "keras threads": lambda make, queue: keras_dataset(make, queue, False),
+    "keras processes": lambda make, queue: keras_dataset(make, queue, True),
+    "torch numpy": lambda make, queue: torch_loader(make, queue, False),
+    "torch tensors": lambda make, queue: torch_loader(make, queue, True),
     "grain processes": grain_loader,
     "stoker threads": stoker_feed,
-    "stoker processes": lambda make: stoker_feed(make, processes=True),
+    "stoker processes": lambda make, queue: stoker_feed(make, queue, processes=True),
     "stoker empty": stoker_empty,
 }
 PROCESS_PEERS = ("keras processes", "torch numpy", "torch tensors", "grain processes")
@@ -169,7 +173,7 @@ def measure(system, workload):
     for module in IMPORTS.get(system.split()[0], ()):
         __import__(module)
     began = time.perf_counter()
-    with SYSTEMS[system](WORKLOADS[workload]) as batches:
+    with SYSTEMS[system](WORKLOADS[workload], QUEUE.get(workload, USUAL_QUEUE)) as batches:
         touch(next(batches))
         first_s = time.perf_counter() - began
         until = time.perf_counter() + 0.3

@@ -117,6 +117,13 @@ def test_what_cannot_travel_is_named_once_and_runs_on_threads():
     assert "Held.parts['reader'][0]" in str(warning.message) and "threads instead" in str(warning.message)
 
 
+def test_a_system_without_fork_uses_threads_and_says_so(monkeypatch):
+    monkeypatch.setattr("stoker.feed.hub.HAS_FORK", False)
+    with pytest.warns(stoker.StokerWarning, match="threads instead"), stoker.Feed(Counting(3), workers=2, processes=True) as feed:
+        assert len(list(feed.epoch())) == 3
+        assert feed.meter.lane == "threads"
+
+
 def test_a_started_generator_runs_on_a_thread_and_goes_on_where_it_was():
     def numbers():
         yield from range(10)

@@ -15,7 +15,6 @@ import pickle
 import random
 import signal
 import socket
-import sys
 from typing import Any
 
 import numpy as np
@@ -176,7 +175,3 @@ def seed_globals(ask: Ask) -> None:
 def _portable(found: Failure) -> Failure:
     """The failure as it can cross: with the exception as bytes."""
     return Failure(pack_error(found.error), found.trace, found.notes)  # type: ignore[arg-type]
-
-
-if sys.platform == "win32":  # pragma: no cover
-    raise ImportError("worker processes need Unix sockets")

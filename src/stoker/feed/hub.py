@@ -5,6 +5,7 @@ Rules: the only place that chooses a lane for a source.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 
@@ -14,6 +15,9 @@ from stoker.feed.lane import Lane
 from stoker.feed.options import FeedOptions
 from stoker.feed.pump import Desk, Pump
 from stoker.feed.threads import ThreadLane
+
+HAS_FORK = hasattr(os, "fork")
+"""Windows has no fork, and no Unix sockets that carry file descriptors."""
 
 
 class Hub:
@@ -37,7 +41,10 @@ class Hub:
 
     def seat(self, key: int, desk: Desk) -> Pump:
         """Find the lane that feeds a desk, and add it there."""
-        if self._options.workers and self._options.processes:
+        if self._options.workers and self._options.processes and not HAS_FORK:
+            warnings.warn(
+                "Worker processes need fork, which this system lacks. The source runs on threads instead.", StokerWarning, stacklevel=5)
+        elif self._options.workers and self._options.processes:
             try:
                 pump = self._pump("processes")
                 pump.add(key, desk)

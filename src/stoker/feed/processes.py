@@ -13,7 +13,6 @@ import pickle
 import select
 import signal
 import socket
-import sys
 import time
 import weakref
 from collections.abc import Sequence
@@ -293,7 +292,3 @@ def _failure(parcel: _Parcel) -> Failure:
     error = unpack_error(crossed.error)  # type: ignore[arg-type]
     note = f"Traceback in worker {parcel.worker}:\n{crossed.trace.rstrip()}"
     return Failure(error, crossed.trace, (*crossed.notes, note))
-
-
-if sys.platform == "win32":  # pragma: no cover
-    raise ImportError("worker processes need Unix sockets")
