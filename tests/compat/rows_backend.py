@@ -23,6 +23,21 @@ def close(got, wanted, what=""):
     np.testing.assert_allclose(np.asarray(K.eval(got)), wanted, rtol=2e-5, atol=1e-5, err_msg=what)
 
 
+LISTED = [
+    "mean", "sum", "square", "sqrt", "abs", "log", "exp", "clip", "maximum", "minimum", "round", "cast", "shape", "reshape",
+    "flatten", "concatenate", "stack", "argmax", "max", "min", "equal", "not_equal", "greater", "less", "dot", "batch_dot",
+    "transpose", "permute_dimensions", "expand_dims", "squeeze", "epsilon", "variable", "constant", "zeros", "ones", "zeros_like",
+    "ones_like", "ndim", "int_shape", "softmax", "sigmoid", "relu", "tanh", "binary_crossentropy", "categorical_crossentropy",
+    "tile", "repeat", "gather", "switch", "cumsum", "any", "all", "pow", "var", "std", "l2_normalize", "random_uniform",
+    "random_normal", "ctc_batch_cost", "image_data_format", "clear_session", "floatx", "set_value", "get_value", "eval",
+    "learning_phase", "backend", "set_image_dim_ordering", "set_learning_phase", "get_session", "set_session",
+]
+
+
+def test_every_listed_name_is_there():
+    assert [name for name in LISTED if not callable(getattr(K, name, None))] == []
+
+
 def test_arithmetic_is_numpys():
     plain = {
         "mean": np.mean, "sum": np.sum, "square": np.square, "abs": np.abs, "exp": np.exp, "round": np.round, "max": np.max, "min": np.min,

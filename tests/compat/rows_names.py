@@ -83,6 +83,16 @@ def test_a_name_without_a_meaning_fails_at_its_use_with_the_line():
         KerasClassifier(lambda: None)
 
 
+def test_modules_that_are_gone_fail_at_their_use():
+    import theano.tensor as T
+    from keras.applications.imagenet_utils import _obtain_input_shape
+
+    with pytest.raises(stoker.compat.NotInKeras3, match="keras.ops"):
+        T.mean(1)
+    with pytest.raises(stoker.compat.NotInKeras3, match="input_shape"):
+        _obtain_input_shape(None)
+
+
 def test_tensorflow_keras_is_keras():
     from tensorflow.keras import backend as TK
     from tensorflow.keras.layers import Dense as TfDense

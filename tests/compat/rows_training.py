@@ -86,6 +86,15 @@ def test_old_defaults_hold():
     assert float(K.get_value(classifier("adadelta").optimizer.lr)) == 1.0
 
 
+def test_clipnorm_clips_all_gradients_together():
+    model = Sequential([Dense(2, input_dim=1, init="one")])
+    model.compile(SGD(lr=1.0, clipnorm=1.0), loss=lambda y_true, y_pred: K.sum(y_pred) / 2.0)
+    before = model.get_weights()
+    model.train_on_batch(np.ones((2, 1)), np.ones((2, 2)))
+    moved = np.concatenate([(a - b).ravel() for a, b in zip(before, model.get_weights(), strict=True)])
+    np.testing.assert_allclose(moved, np.full(4, 0.5), rtol=1e-5)  # four gradients of 1, of norm 2 together
+
+
 def test_decay_survives_saving(tmp_path):
     model = classifier(SGD(lr=0.2, decay=0.01))
     model.save(str(tmp_path / "model.h5"))
@@ -100,6 +109,11 @@ def test_acc_and_accuracy_are_both_logged_and_equal():
     assert history["acc"] == history["accuracy"] and history["val_acc"] == history["val_accuracy"] and len(history["acc"]) == 2
     history = classifier(metrics=["acc"]).fit(X, Y, nb_epoch=2, validation_split=0.5, verbose=0).history
     assert history["acc"] == history["accuracy"] and history["val_acc"] == history["val_accuracy"]
+
+
+def test_errors_have_their_long_and_short_names():
+    history = classifier(metrics=["mae", "mean_squared_error"]).fit(X, Y, epochs=1, validation_data=(X, Y), verbose=0).history
+    assert history["val_mae"] == history["val_mean_absolute_error"] and history["mse"] == history["mean_squared_error"]
 
 
 def test_val_acc_stops_early_and_by_its_height():

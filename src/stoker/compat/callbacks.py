@@ -5,15 +5,19 @@ Rules: the classes are Keras 3's with what was theirs added; ``mode='auto'`` goe
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import keras
 
 from stoker.compat.lost import Lost
-from stoker.compat.names import alias
 from stoker.compat.spelling import translate
 from stoker.compat.tell import Teller
+
+ORDER = (
+    "log_dir", "histogram_freq", "batch_size", "write_graph", "write_grads", "write_images", "embeddings_freq",
+    "embeddings_layer_names", "embeddings_metadata", "embeddings_data", "update_freq",
+)
+"""Positional arguments of Keras 2's ``TensorBoard``."""
 
 BOARD = ("batch_size", "write_grads", "embeddings_layer_names", "embeddings_data")
 
@@ -48,6 +52,16 @@ class ReduceLROnPlateau(keras.callbacks.ReduceLROnPlateau):
             logs["lr"] = logs["learning_rate"]
 
 
+class LearningRateScheduler(keras.callbacks.LearningRateScheduler):
+    """Keras 3's; the rate is logged as ``lr`` too."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """See Keras."""
+        super().on_epoch_end(epoch, logs)
+        if logs and "learning_rate" in logs:
+            logs["lr"] = logs["learning_rate"]
+
+
 class ModelCheckpoint(keras.callbacks.ModelCheckpoint):
     """Keras 3's, writing under any name, and every ``period`` epochs."""
 
@@ -69,12 +83,6 @@ class ModelCheckpoint(keras.callbacks.ModelCheckpoint):
         self._since = 0
         super().on_epoch_end(epoch, logs)
 
-    def _save_model(self, epoch: int, batch: int | None, logs: Any) -> None:
-        named = dict(logs or {})
-        named |= {other: named[name] for name in list(named) if (other := alias(name)) is not None and other not in named}
-        Path(self._get_file_path(epoch, batch, named)).parent.mkdir(parents=True, exist_ok=True)
-        super()._save_model(epoch, batch, named)
-
 
 class BaseLogger(keras.callbacks.Callback):
     """There for its name: Keras 3 averages metrics itself.
@@ -93,13 +101,13 @@ def complete(teller: Teller) -> None:
     class TensorBoard(keras.callbacks.TensorBoard):
         """Keras 3's, without the arguments it no longer has."""
 
-        def __init__(self, log_dir: Any = "./logs", histogram_freq: int = 0, *others: Any, **options: Any) -> None:
-            for name in [name for name in options if name in BOARD or others]:
-                if name in BOARD:
-                    options.pop(name)
-                    teller.tell(f"TensorBoard({name}=)", "Keras 3 does not write that; remove the argument.")
-            super().__init__(log_dir, histogram_freq, **options)
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            options.update(zip(ORDER, arguments, strict=False))
+            for name in [name for name in options if name in BOARD]:
+                del options[name]
+                teller.tell(f"TensorBoard({name}=)", "Keras 3 does not write that; remove the argument.")
+            super().__init__(**options)
 
-    for kind in (EarlyStopping, ReduceLROnPlateau, ModelCheckpoint, BaseLogger, TensorBoard):
+    for kind in (EarlyStopping, ReduceLROnPlateau, LearningRateScheduler, ModelCheckpoint, BaseLogger, TensorBoard):
         setattr(keras.callbacks, kind.__name__, kind)
     keras.callbacks.ProgbarLogger = getattr(keras.callbacks, "ProgbarLogger", None) or Lost("ProgbarLogger", "Pass verbose=1.")

@@ -11,7 +11,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     **{f"keras.layers.{name}": LAYERS for name in (
         "core", "convolutional", "normalization", "merge", "recurrent", "pooling", "wrappers", "advanced_activations", "embeddings",
         "local", "noise", "convolutional_recurrent", "cudnn_recurrent")},
-    "keras.engine": ("keras.layers", "keras", "keras.models"),
+    "keras.engine": ("keras.layers", "keras", "keras.models", "keras.utils"),
     "keras.engine.topology": ("keras.layers", "keras", "keras.models", "keras.utils"),
     "keras.engine.base_layer": ("keras.layers", "keras"),
     "keras.engine.input_layer": ("keras.layers", "keras"),
@@ -47,6 +47,12 @@ MODULES: dict[str, tuple[str, ...]] = {
 }
 """Old module -> the modules in which its names are now."""
 
+GONE: dict[str, str] = {
+    "scipy.misc": "Use PIL or imageio for images.", "theano": "Use keras.ops.", "theano.tensor": "Use keras.ops.",
+    "cntk": "Use keras.ops.",
+}
+"""Modules that are not there any more -> what to use; their names can be imported, and fail at their use."""
+
 SHORT_MODULES: dict[str, str] = {
     "keras.applications.resnet50": "keras.applications.resnet", "keras.applications.mobilenetv2": "keras.applications.mobilenet_v2",
 }
@@ -75,11 +81,12 @@ LOST: dict[str, dict[str, str]] = {
         "HDF5Matrix": "Read the file with h5py in a Sequence.", "CustomObjectScope": "Use keras.saving.custom_object_scope.",
         "convert_all_kernels_in_model": "Theano kernels need flipping by hand.",
     },
-    "keras.utils.conv_utils": {"normalize_data_format": "Use keras.config.image_data_format().", "": ""},
     "keras.wrappers.scikit_learn": {
         "KerasClassifier": "Use keras.wrappers.SKLearnClassifier, or the scikeras package.",
         "KerasRegressor": "Use keras.wrappers.SKLearnRegressor, or the scikeras package.",
     },
     "keras.legacy.interfaces": {},
+    "keras.applications.imagenet_utils": {"_obtain_input_shape": "Pass input_shape to the model."},
+    "keras.engine.topology": {"Container": "Use keras.Model.", "Node": "Keras 3 has other nodes.", "Merge": "Use Concatenate or Add."},
 }
 """Module -> names that have no meaning now -> what to write instead."""

@@ -163,6 +163,8 @@ def _old_arguments(kind: str, rules: dict[str, Rule], teller: Teller) -> Callabl
         if options.get("mode"):
             teller.tell(f"{kind}(mode={options['mode']!r})", "Keras 3 normalizes as mode=0 does; remove the argument.")
         translate(options, rules)
+        if kind in ("LSTM", "GRU") and "recurrent_activation" not in options:
+            teller.tell(kind, "recurrent_activation is 'sigmoid' by default, in Keras 2.2 it was 'hard_sigmoid'; write the one meant.")
         if options.get("kernel_initializer") is not None:
             options["kernel_initializer"] = initializer(options["kernel_initializer"])
         return arguments

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.machinery
+import importlib.util
 import sys
 from types import ModuleType
 from typing import Any
 
 import keras
 
-from stoker.compat.keras_names import LOST, MODULES, RENAMED, SHORT_MODULES
+from stoker.compat.keras_names import GONE, LOST, MODULES, RENAMED, SHORT_MODULES
 from stoker.compat.lost import Lost
 
 PRIVATE = ("keras.src", "keras._tf_keras")
@@ -38,6 +39,27 @@ def complete() -> None:
     for old, new in SHORT_MODULES.items():
         if old not in sys.modules:
             _register(old, importlib.import_module(new))
+    for name, remedy in GONE.items():
+        parent = name.rpartition(".")[0]
+        is_part_of_nothing = bool(parent) and importlib.util.find_spec(parent) is None
+        if not is_part_of_nothing and importlib.util.find_spec(name) is None:
+            _stand_in(name, remedy)
+
+
+def _stand_in(name: str, remedy: str) -> None:
+    """A module of lost names, in the place of one that is gone."""
+    parent = name.rpartition(".")[0]
+    if parent:
+        importlib.import_module(parent)
+    module = _alias(name, ())
+    module.__getattr__ = lambda attribute: _lost(name, attribute, remedy)  # type: ignore[method-assign]
+    _register(name, module)
+
+
+def _lost(module: str, attribute: str, remedy: str) -> Lost:
+    if attribute.startswith("__"):
+        raise AttributeError(attribute)
+    return Lost(f"{module}.{attribute}", remedy)
 
 
 def complete_tensorflow(is_installed: bool) -> None:

@@ -12,13 +12,19 @@ from typing import Any
 
 import keras
 
+PAIRS = (
+    ("accuracy", "acc"), ("mean_squared_error", "mse"), ("mean_absolute_error", "mae"), ("mean_absolute_percentage_error", "mape"),
+    ("mean_squared_logarithmic_error", "msle"),
+)
+"""Names that stood for each other: Keras 1 and 2.2 logged a metric by one, later versions as ``compile`` spelled it."""
+
 KEPT = ("binary", "categorical", "top_k", "sparse", "mean")
 """What stands before ``accuracy`` in metrics of Keras's own that had no short name."""
 
 
 def alias(name: str) -> str | None:
-    """The other name of an accuracy; None for any other metric."""
-    for one, other in (("accuracy", "acc"), ("acc", "accuracy")):
+    """The other name of a metric that had two; None for any other metric."""
+    for one, other in (*PAIRS, *((short, long) for long, short in PAIRS)):
         if name == one or name.endswith(f"_{one}"):
             before = name.removesuffix(one)
             return None if before.rstrip("_").endswith(KEPT) else before + other

@@ -63,6 +63,9 @@ def _old_arguments(kind: str, teller: Teller) -> Callable[[tuple[Any, ...], dict
             teller.tell("Nadam(schedule_decay=)", "Keras 3 has the fixed schedule 0.004; remove the argument.")
         if options.get("epsilon", 0) is None:
             del options["epsilon"]
+        if options.get("clipnorm") and not options.get("global_clipnorm"):
+            options["global_clipnorm"] = options.pop("clipnorm")
+            teller.tell(f"{kind}(clipnorm=)", "the norm is that of all gradients together, as in Keras 2; write global_clipnorm=.")
         for name, value in DEFAULTS.get(kind, {}).items():
             if name not in options:
                 teller.tell(f"keras.optimizers.{kind}", f"{name} is {value} by default, as in Keras 2; write {kind}({name}={value}).")

@@ -16,6 +16,7 @@ from typing import Any
 
 from keras.src.utils import module_utils  # has no public name
 
+from stoker.compat.check_table import CANNOT_OF_TENSORFLOW
 from stoker.compat.lost import Lost
 from stoker.compat.tell import Teller
 
@@ -64,7 +65,8 @@ def names(teller: Teller) -> dict[str, Any]:
 
     made: dict[str, Any] = {name: silent(name) for name in SILENT}
     logging = Anything("logging")
-    return made | {"set_random_seed": set_random_seed, "logging": logging, "ERROR": 40}
+    lost = {name: Lost(f"tensorflow.{name}", remedy) for name, remedy in CANNOT_OF_TENSORFLOW.items()}
+    return lost | made | {"set_random_seed": set_random_seed, "logging": logging, "ERROR": 40}
 
 
 def complete(teller: Teller) -> None:
