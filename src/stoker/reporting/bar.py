@@ -1,24 +1,28 @@
 """The progress bar: one line that moves while an epoch runs, and one that stays when it has ended.
 
-Rules: drawn by rich, on the caller's thread, at most ten times a second; a display that fails is given up, never the training.
+Rules: drawn by rich, on the caller's thread, at most ten times a second; a display that fails is given up, never the training; what the
+training raises is never taken for a failure of the display.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from rich.table import Column
+from rich.live import Live
+from rich.text import Text
 
 from stoker.feed.meter import FeedFigures
 from stoker.history import Phase, ReadLogs
 from stoker.reporting.lines import TITLES
 from stoker.reporting.pace import Pace
-from stoker.reporting.text import closing_line, duration, epoch_line, logs_text, rate
+from stoker.reporting.strip import Row, strip
+from stoker.reporting.text import closing_line, epoch_line, folded, writable
 
-BAR_COLUMNS = 14
+GLYPHS, ASCII_GLYPHS = "\u2501\u2500", "#-"
+LEAST_WIDTH = 20
 
 
 class Bar:
@@ -34,15 +38,17 @@ class Bar:
         self._clock = clock
         self._pace = Pace(clock)
         self._next_step = 0
-        self._progress: Progress | None = None
-        self._tasks: list[TaskID] = []
-        """The epoch, and above it its validation while that runs."""
+        self._live: Live | None = None
+        self._gave_up = False
+        self._above: Row | None = None
+        """The epoch, while its validation runs."""
         self._epochs = 0
         self._phase: Phase = "train"
         self._title = ""
         self._steps: int | None = None
         self._done = self._train_done = 0
         self._began_s = clock()
+        self._logs: dict[str, float] = {}
         self._look: Callable[[], FeedFigures] | None = None
         self._figures: FeedFigures | None = None
 
@@ -54,75 +60,84 @@ class Bar:
     ) -> None:
         if phase == "validate":
             self._train_done = self._done
+            self._above = self._row() if self._title else None
         else:
             self._began_s = self._clock()
-        self._phase, self._steps, self._look, self._done = phase, steps, look, 0
-        self._title = TITLES.get(phase) or f"Epoch {epoch + 1}/{self._epochs}"
+            self._above = None
+        title = TITLES.get(phase) or f"Epoch {epoch + 1}/{self._epochs}"
+        self._title = f"{title} val" if phase == "validate" else title
+        self._phase, self._steps, self._look, self._done, self._logs = phase, steps, look, 0, {}
         self._pace.restart()
         self._next_step = 0
-        self._safely(self._open)
-
-    def _open(self) -> None:
-        if self._progress is None:
-            self._progress = Progress(
-                TextColumn("{task.description}"), BarColumn(BAR_COLUMNS), TextColumn("{task.fields[count]}"),
-                TextColumn("{task.fields[logs]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
-                console=self._console, auto_refresh=False, transient=True, expand=True)
-            self._progress.start()
-        title = f"{self._title} val" if self._phase == "validate" else self._title
-        self._tasks.append(self._progress.add_task(title, total=self._steps, count="", logs=""))
+        self._show()
 
     def batch_end(self, step: int, read_logs: ReadLogs) -> None:
         self._done = step + 1
         if step >= self._next_step:
-            if self._pace.is_due(step):
-                self._safely(lambda: self._show(read_logs()))
+            if self._pace.is_due(step) and not self._gave_up:
+                self._logs = read_logs()
+                self._show()
             self._next_step = self._pace.next_step
 
-    def _show(self, logs: dict[str, float]) -> None:
-        if self._progress is None or not self._tasks:
-            return
-        elapsed_s = self._pace.elapsed_s
-        parts = [f"{self._done}/{self._steps}" if self._steps else f"{self._done}", rate(self._done, elapsed_s)]
-        if self._steps:
-            parts.append(f"eta {duration((self._steps - self._done) * elapsed_s / self._done)}")
-        if self._look is not None:
-            parts.append(f"wait {self._look().wait_share:.0%}")
-        self._progress.update(
-            self._tasks[-1], completed=self._done, count=" ".join(part for part in parts if part), logs=logs_text(logs))
-        self._progress.refresh()
-
     def epoch_end(self, epoch: int, logs: dict[str, float], figures: Any, reason: str | None) -> None:
-        self._safely(self._close_task)
         if self._phase == "validate":
             self._phase, self._done = "train", self._train_done
             return
-        self._figures = figures
-        line = epoch_line(self._title, self._done, self._clock() - self._began_s, logs, figures, reason)
-        self._safely(lambda: self._console.print(line, markup=False, highlight=False, soft_wrap=True))
-
-    def _close_task(self) -> None:
-        if self._progress is not None and self._tasks:
-            self._progress.remove_task(self._tasks.pop())
-            self._progress.refresh()
+        self._figures, self._above = figures, None
+        title = TITLES.get(self._phase) or f"Epoch {epoch + 1}/{self._epochs}"
+        line = epoch_line(title, self._done, self._clock() - self._began_s, logs, figures, reason)
+        self._title = ""
+        self._stop()
+        self._say(line)
 
     def close(self) -> None:
-        self._safely(self._stop)
+        self._stop()
         text = closing_line(self._figures)
         if text:
-            self._safely(lambda: self._console.print(text, markup=False, highlight=False, soft_wrap=True))
+            self._say(text)
         self._figures = None
 
+    def _row(self) -> Row:
+        wait_share = None if self._look is None else self._look().wait_share
+        return Row(self._title, self._steps, self._done, self._pace.elapsed_s, self._logs, wait_share)
+
+    def _show(self) -> None:
+        if self._gave_up:
+            return
+        row = self._row()
+        rows = [row] if self._above is None else [self._above, row]
+        self._safely(lambda: self._draw(rows))
+
+    def _draw(self, rows: list[Row]) -> None:
+        encoding = self._console.encoding
+        glyphs = GLYPHS if encoding.startswith("utf") else ASCII_GLYPHS
+        width = max(LEAST_WIDTH, self._console.width - 1)
+        drawn = Text("\n", no_wrap=True, overflow="crop").join(
+            Text.assemble(*((writable(text, encoding), style) for text, style in strip(row, width, glyphs))) for row in rows)
+        if self._live is None:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+        self._live.update(drawn, refresh=True)
+
+    def _say(self, line: str) -> None:
+        """Write what stays."""
+        text = folded(writable(line, self._console.encoding), max(LEAST_WIDTH, self._console.width - 1))
+        self._safely(lambda: self._console.print(text, markup=False, highlight=False, soft_wrap=True))
+
     def _stop(self) -> None:
-        progress, self._progress = self._progress, None
-        self._tasks.clear()
-        if progress is not None:
-            progress.stop()
+        """Take the moving line away, and give the cursor and the standard output back."""
+        live, self._live = self._live, None
+        if live is not None:
+            self._safely(live.stop)
 
     def _safely(self, draw: Callable[[], None]) -> None:
         """A terminal that has gone away, or cannot show a character, is no reason to stop."""
         try:
             draw()
         except (OSError, ValueError, SystemExit):  # rich makes SystemExit of a broken pipe
-            self._progress = None
-            self._tasks.clear()
+            self._gave_up = True
+            live, self._live = self._live, None
+            if live is not None:
+                # rich takes a hook away that it has not set where its start failed
+                with contextlib.suppress(OSError, ValueError, SystemExit, IndexError):
+                    live.stop()

@@ -16,11 +16,12 @@ def make_reporter(verbose: int) -> Reporter:
     """The display for a value of ``verbose``."""
     if verbose == 0:
         return Silent()
-    if verbose == 1:
+    if verbose == 1 and sys.stdout is not None:
         from rich.console import Console
 
         console = Console()
-        if (console.is_terminal and not console.is_dumb_terminal) or console.is_jupyter:
+        # FORCE_COLOR makes rich take a pipe for a terminal; colour is not what a bar needs
+        if (console.is_terminal and sys.stdout.isatty() and not console.is_dumb_terminal) or console.is_jupyter:
             from stoker.reporting.bar import Bar
 
             return Bar(console, monotonic)

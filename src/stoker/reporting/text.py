@@ -6,6 +6,7 @@ Rules: pure; our own words are ASCII; names of metrics are users', so what is wr
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,6 +39,26 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def time_left(seconds: float) -> str:
+    """A time in whole seconds: ``0:05``, ``3:05`` or ``1:02:03``."""
+    minutes, rest = divmod(max(0, math.ceil(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def folded(line: str, width: int) -> str:
+    """The line on as many lines as it needs, broken between parts (two spaces) where that can be; later ones are indented."""
+    lines = [""]
+    for part in line.split("  "):
+        joined = f"{lines[-1]}  {part}" if lines[-1] else part
+        if len(joined) <= width:
+            lines[-1] = joined
+            continue
+        pieces = textwrap.wrap(part, max(10, width - 2)) or [""]
+        lines += [f"  {piece}" for piece in pieces]
+    return "\n".join(lines if lines[0] else lines[1:]).lstrip()
 
 
 def rate(steps: int, seconds: float) -> str:
