@@ -12,13 +12,13 @@ import threading
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 from stoker.errors import StokerWarning
+from stoker.feed.local import LocalLane
 from stoker.feed.messages import Ask, Got, Reply
 from stoker.feed.reuse import ReuseWatch
 from stoker.feed.worker import make
-from stoker.outcome import Outcome, Value
+from stoker.outcome import Value
 from stoker.source.protocol import Source
 
 CLOSE_PATIENCE_S = 5.0
@@ -33,7 +33,7 @@ HOLD_S = 0.3e-3
 """Answers are handed over together until they took this long to make: a hand-over costs about as much as a tiny batch."""
 
 
-class ThreadLane:
+class ThreadLane(LocalLane):
     """Workers that are threads of this process; each starts with its first ask.
 
     Args:
@@ -42,7 +42,6 @@ class ThreadLane:
     """
 
     name = "threads"
-    shares_memory = True
 
     def __init__(self, workers: int, bound: int) -> None:
         self.workers = workers
@@ -58,9 +57,6 @@ class ThreadLane:
 
     def add_source(self, key: int, source: Source) -> None:
         self._sources[key] = (source, ReuseWatch(self._watched), threading.Lock())
-
-    def refresh_source(self, key: int) -> None:
-        """Nothing to bring: the workers see the object itself."""
 
     def drop_source(self, key: int) -> None:
         del self._sources[key]
@@ -116,9 +112,6 @@ class ThreadLane:
         except queue.Empty:
             return replies
 
-    def replace(self, worker: int) -> None:
-        """A thread does not die alone."""
-
     def at(self, worker: int) -> tuple[int, int] | None:
         return self._at.get(worker)
 
@@ -126,15 +119,6 @@ class ThreadLane:
         thread = self._threads.get(worker)
         frame = sys._current_frames().get(thread.ident or 0) if thread else None
         return "".join(traceback.format_stack(frame)) if frame else ""
-
-    def kill(self, worker: int) -> bool:
-        return False
-
-    def unpack(self, payload: Any) -> Outcome:
-        return payload  # type: ignore[no-any-return]
-
-    def discard(self, payload: Any) -> None:
-        """Nothing is held."""
 
     def close(self) -> None:
         self._closing = True

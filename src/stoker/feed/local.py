@@ -1,0 +1,28 @@
+"""What the lanes within this process share: workers see the source itself, and a batch is handed over as it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stoker.outcome import Outcome
+
+
+class LocalLane:
+    """Base of the lanes without processes."""
+
+    shares_memory = True
+
+    def refresh_source(self, key: int) -> None:
+        """Nothing to bring: the workers see the object itself."""
+
+    def replace(self, worker: int) -> None:
+        """A thread does not die alone."""
+
+    def kill(self, worker: int) -> bool:
+        return False
+
+    def unpack(self, payload: Any) -> Outcome:
+        return payload  # type: ignore[no-any-return]
+
+    def discard(self, payload: Any) -> None:
+        """Nothing is held."""
