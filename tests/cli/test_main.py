@@ -100,3 +100,14 @@ def test_the_demo_learns_digits_and_draws_its_curves(tmp_path):
     assert "Epoch 1/" in done.stdout and "waited" in done.stdout
     assert "\x1b" not in done.stdout, "no control characters in a pipe"
     assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_reader_that_goes_away_gets_no_traceback(tmp_path):
+    code = "import os, sys; from stoker.cli import demo, main; demo.demo = lambda: print('x' * 100_000); sys.exit(main.main(['demo']))"
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, cwd=tmp_path, check=False)
+    os.close(writing)
+    assert done.returncode == 141
+    assert not done.stderr

@@ -7,12 +7,15 @@ or ``profile`` goes to that part as it is.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib.metadata import version
 
 from stoker.errors import StokerError
 
 INTERRUPTED = 130
+UNREAD = 141
+"""Nobody reads the output any more, as after ``stoker demo | head``; the status that shells give for SIGPIPE."""
 EPILOG = "Documentation and examples: README.md, docs/ and examples/ in the project's folder."
 
 
@@ -23,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
         argv: the words after ``stoker``; None takes those of the process.
 
     Returns:
-        The exit status: 0, 1 after an error, 2 for a wrong command line, 130 after Ctrl-C.
+        The exit status: 0, 1 after an error, 2 for a wrong command line, 130 after Ctrl-C, 141 where nobody reads the output.
     """
     words = sys.argv[1:] if argv is None else argv
     try:
@@ -44,6 +47,9 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stoker: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains when it flushes at its end
+        return UNREAD
 
 
 def _profile(words: list[str]) -> int:
