@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import subprocess
@@ -18,10 +17,12 @@ LIMIT_S = 180
 pytestmark = pytest.mark.slow
 
 
+START = "import sys; from stoker.cli.main import main; sys.exit(main(['run', *sys.argv[1:]]))"
+"""What the command ``stoker run`` does; it need not be on the path."""
+
+
 def command(script, *arguments):
-    has_cli = importlib.util.find_spec("stoker.cli") and importlib.util.find_spec("stoker.cli.main")
-    start = ["stoker.cli.main", "run"] if has_cli else ["stoker.compat.runner"]
-    return [sys.executable, "-m", *start, str(HERE / script), *arguments]
+    return [sys.executable, "-c", START, str(HERE / script), *arguments]
 
 
 @pytest.fixture()

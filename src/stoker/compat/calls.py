@@ -16,10 +16,11 @@ import keras
 import numpy as np
 
 from stoker import api
-from stoker.compat.names import old_metrics, with_old_names
+from stoker.compat.names import label, old_metrics, with_old_names
 from stoker.compat.patching import wrap
 from stoker.compat.spelling import Rule, translate
 from stoker.compat.tell import Teller
+from stoker.compat.trainable import as_compiled, remember
 
 WORDS: dict[str, Rule] = {
     "nb_epoch": "epochs", "nb_worker": "workers", "pickle_safe": "use_multiprocessing", "max_q_size": "max_queue_size",
@@ -61,7 +62,8 @@ def _compile(original: Callable[..., Any]) -> Callable[..., Any]:
         made = None if metrics is None else old_metrics(metrics, outputs)
         original(self, optimizer=optimizer, loss=_old_losses(loss), metrics=made, loss_weights=loss_weights,
                  weighted_metrics=weighted_metrics, **options)
-        object.__setattr__(self, "_stoker_metrics", made)
+        object.__setattr__(self, "_stoker_metrics", keras.tree.map_structure(label, made))
+        remember(self)
 
     return compile
 
@@ -81,7 +83,8 @@ def _fit_generator(teller: Teller) -> Callable[..., Any]:
         options.update(zip(POSITIONAL, arguments, strict=False))
         options["callbacks"] = with_old_names(options.get("callbacks"))
         samples = _samples(options, teller, source)
-        return api.fit_generator(self, source, **{**options, **samples})
+        with as_compiled(self):
+            return api.fit_generator(self, source, **{**options, **samples})
 
     return fit_generator
 
@@ -130,13 +133,15 @@ def _fit(original: Callable[..., Any]) -> Callable[..., Any]:
         if not arrays and (_is_foreign(x) or _is_data(x)):
             for name in ("workers", "use_multiprocessing", "max_queue_size"):
                 call.pop(name, None)
-            return original(self, x, y, sample_weight=sample_weight, validation_split=validation_split, **call)
+            with as_compiled(self):
+                return original(self, x, y, sample_weight=sample_weight, validation_split=validation_split, **call)
         source: Any = x
         if arrays:
             source, held_out = _split(arrays, validation_split)
             call["validation_data"] = held_out if validation_data is None else _tuple(validation_data)
         call["shuffle"] = bool(shuffle)
-        return api.fit(self, source, **_as_processes(call))
+        with as_compiled(self):
+            return api.fit(self, source, **_as_processes(call))
 
     return fit
 
@@ -168,7 +173,8 @@ def _on_batch(original: Callable[..., Any]) -> Callable[..., Any]:
     def on_batch(self: Any, *arguments: Any, reset_metrics: bool = True, **options: Any) -> Any:
         if reset_metrics:
             self.reset_metrics()
-        return original(self, *arguments, **options)
+        with as_compiled(self):
+            return original(self, *arguments, **options)
 
     return on_batch
 

@@ -32,8 +32,11 @@ def random_uniform(shape: Any, minval: float = 0.0, maxval: float = 1.0, dtype: 
     return random.uniform(tuple(shape), minval, maxval, dtype=dtype or keras.config.floatx(), seed=_seed(seed))
 
 
-def random_normal(shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: str | None = None, seed: int | None = None) -> Any:
-    """Normal numbers."""
+def random_normal(
+    shape: Any, mean: float = 0.0, stddev: float = 1.0, dtype: str | None = None, seed: int | None = None, std: float | None = None
+) -> Any:
+    """Normal numbers; ``std`` is Keras 1's word for ``stddev``."""
+    stddev = stddev if std is None else std
     return random.normal(tuple(shape), mean, stddev, dtype=dtype or keras.config.floatx(), seed=_seed(seed))
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from keras import initializers, layers
+from keras import Sequential, config, initializers, layers
+from keras.layers import InputLayer
 
 from stoker.compat.lost import Lost
 from stoker.compat.patching import before_init, wrap
@@ -16,6 +17,7 @@ from stoker.compat.spelling import Rule, translate
 from stoker.compat.tell import Teller
 
 FORMATS = {"tf": "channels_last", "th": "channels_first", "default": None}
+ROWS = "_stoker_rows"
 INITIAL = "_stoker_weights"
 INITS = {"uniform": "random_uniform", "normal": "random_normal", "zero": "zeros", "one": "ones"}
 
@@ -98,6 +100,7 @@ def complete(teller: Teller) -> None:
             setattr(layers, name, Lost(f"keras.layers.{name}", remedy))
     wrap(layers.Layer, "__init__", _old_layer)
     wrap(layers.Layer, "_post_build", _with_weights)
+    wrap(Sequential, "add", _rows_first)
     wrap(layers.Layer, "add_weight", _name_first)
 
 
@@ -107,6 +110,9 @@ def _old_layer(original: Callable[..., Any]) -> Callable[..., Any]:
     def __init__(self: Any, *arguments: Any, **options: Any) -> None:
         shape = options.pop("input_shape", None)
         batch_shape, width, weights = (options.pop(name, None) for name in ("batch_input_shape", "input_dim", "weights"))
+        rows = None if batch_shape is None else batch_shape[0]
+        if not isinstance(self, InputLayer):
+            rows = options.pop("batch_size", rows)
         if batch_shape is not None:
             shape = tuple(batch_shape)[1:]
         if width is not None:
@@ -114,10 +120,26 @@ def _old_layer(original: Callable[..., Any]) -> Callable[..., Any]:
         original(self, *arguments, **options)
         if shape is not None:
             self._input_shape_arg = tuple(shape)  # where Keras keeps it; it is taken as an argument only with a warning
+        if rows is not None:
+            object.__setattr__(self, ROWS, rows)
         if weights is not None:
             object.__setattr__(self, INITIAL, weights)
 
     return __init__
+
+
+def _rows_first(original: Callable[..., Any]) -> Callable[..., Any]:
+    """A first layer that knows how many rows a batch has, as stateful layers must, gets an input layer that knows it."""
+
+    def add(self: Any, layer: Any, *arguments: Any, **options: Any) -> Any:
+        rows = vars(layer).get(ROWS) if isinstance(layer, layers.Layer) else None
+        shape = getattr(layer, "_input_shape_arg", None)
+        if rows is not None and shape is not None and not self._layers:
+            original(self, InputLayer(batch_shape=(rows, *shape)))
+            layer._input_shape_arg = None
+        return original(self, layer, *arguments, **options)
+
+    return add
 
 
 def _with_weights(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -163,6 +185,8 @@ def _old_arguments(kind: str, rules: dict[str, Rule], teller: Teller) -> Callabl
         if options.get("mode"):
             teller.tell(f"{kind}(mode={options['mode']!r})", "Keras 3 normalizes as mode=0 does; remove the argument.")
         translate(options, rules)
+        if options.get("stateful") and kind in ("LSTM", "GRU", "SimpleRNN") and config.backend() == "jax":
+            teller.tell(f"{kind}(stateful=True)", "Keras 3 on JAX begins every batch from zero; set KERAS_BACKEND=torch.")
         if kind in ("LSTM", "GRU") and "recurrent_activation" not in options:
             teller.tell(kind, "recurrent_activation is 'sigmoid' by default, in Keras 2.2 it was 'hard_sigmoid'; write the one meant.")
         if options.get("kernel_initializer") is not None:

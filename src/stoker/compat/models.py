@@ -19,6 +19,7 @@ def complete() -> None:
     model.predict_proba = predict_proba
     model.predict_classes = predict_classes
     model.to_yaml = to_yaml
+    model.reset_states = reset_states
     model.metrics_names = property(metrics_names)
     for name in ("model_from_yaml",):
         setattr(keras.models, name, _no_yaml)
@@ -33,6 +34,13 @@ def predict_classes(self: Any, x: Any, batch_size: int = 32, verbose: Any = 0) -
     """The class of each row: the largest output, or for one output whether it is over a half."""
     proba = self.predict(x, batch_size=batch_size, verbose=verbose)
     return proba.argmax(axis=-1) if proba.shape[-1] > 1 else (proba > 0.5).astype("int32")
+
+
+def reset_states(self: Any) -> None:
+    """Forget the states of stateful recurrent layers."""
+    for layer in self._flatten_layers(include_self=False):
+        if isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional) and layer.stateful:
+            layer.reset_state()
 
 
 def to_yaml(self: Any, **options: Any) -> str:
@@ -56,12 +64,8 @@ def metrics_names(self: Any) -> list[str]:
     outputs = list(getattr(self, "output_names", ()))
     if len(outputs) < 2:
         flat = declared if isinstance(declared, list) else list(np.ravel(list(declared.values())))
-        return ["loss", *map(_name, keras.tree.flatten(flat))]
+        return ["loss", *keras.tree.flatten(flat)]
     parts = declared if isinstance(declared, list) else [declared.get(output) or [] for output in outputs]
     losses = [f"{output}_loss" for output in outputs]
-    return ["loss", *losses, *(f"{output}_{_name(one)}" for output, own in zip(outputs, parts, strict=False)
+    return ["loss", *losses, *(f"{output}_{one}" for output, own in zip(outputs, parts, strict=False)
                                for one in (own if isinstance(own, list) else [own]))]
-
-
-def _name(metric: Any) -> str:
-    return metric if isinstance(metric, str) else str(getattr(metric, "name", None) or metric.__name__)

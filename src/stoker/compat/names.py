@@ -104,3 +104,8 @@ def _named(metric: Any) -> Any:
     if isfunction(metric) and not metric.__module__.startswith("keras."):
         vars(metric).setdefault("name", metric.__name__)
     return metric
+
+
+def label(metric: Any) -> str:
+    """The name of a metric as ``compile`` was given it."""
+    return metric if isinstance(metric, str) else str(getattr(metric, "name", None) or getattr(metric, "__name__", metric))

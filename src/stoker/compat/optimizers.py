@@ -43,6 +43,7 @@ def complete(teller: Teller) -> None:
     """Give the optimizers their old arguments and attributes."""
     for name in ORDER:
         before_init(getattr(keras.optimizers, name), _old_arguments(name, teller))
+        setattr(keras.optimizers, name.lower(), getattr(keras.optimizers, name))
     base = next(kind for kind in keras.optimizers.Optimizer.__mro__ if "apply" in vars(kind))
     base.lr = property(_get_rate, _set_rate)
     base.decay = property(_get_decay, _set_decay)
