@@ -23,17 +23,42 @@ def figures(lane, workers, make_s, step_s, cpu_share, batches=1000):
     (figures("processes", 2, 0.040, 0.010, 1.0), "input", 5, True, "5 processes would keep up"),
     (figures("inline", 0, 0.010, 0.010, 1.0), "input", 2, None, "beside the model"),
     (figures("threads", 4, 0.010, 0.010, 0.1), "model", None, None, "4.0x faster"),
+    (figures("threads", 1, 0.010, 0.010, 0.1), "balanced", None, None, "about as fast"),
+    (figures("threads", 2, 0.040, 0.010, 0.5), "input", 3, True, "threads share the GIL: 3 processes"),
+    (figures("threads", 1, 0.040, 0.010, 0.15), "input", 5, False, "5 threads would keep up"),
+    (figures("threads", 1, 2.0, 0.010, 0.0), "input", None, None, "221 workers would be needed"),
 ])
 def test_the_verdict_names_the_bottleneck_and_the_remedy(given, bound, workers, processes, words):
     found = verdict(given)
-    assert (found.bound, found.workers, found.processes) == (bound, workers, processes)
+    assert (found.bound, found.advised_workers, found.processes) == (bound, workers, processes)
     assert words in found.text
+
+
+def test_the_sentence_has_the_rates_of_both():
+    assert verdict(figures("threads", 2, 0.008, 0.002, 0.0)).text == (
+        "the model waited for data 50% of the time (input-bound): 2 workers make 250 batches/s, the model takes 500; "
+        "5 threads would keep up (the source waits on I/O)")
+
+
+def test_more_than_the_cores_can_compute_is_not_mended_by_workers():
+    found = verdict(figures("processes", 2, 0.040, 0.010, 1.0), cores=2)
+    assert found.advised_workers is None and "more than 2 cores can compute" in found.text
+    assert verdict(figures("processes", 2, 0.040, 0.010, 1.0), cores=8).advised_workers == 5
+
+
+def test_threads_are_not_advised_beyond_what_the_gil_lets_them_make():
+    for cpu_share in (0.0, 0.1, 0.3, 0.6, 1.0):
+        found = verdict(figures("threads", 1, 0.040, 0.010, cpu_share))
+        assert found.processes is (0.040 * cpu_share > 0.010 * 0.8)
 
 
 def test_the_advised_number_of_workers_removes_the_wait():
     before = figures("processes", 1, 0.050, 0.010, 1.0)
-    advised = verdict(before).workers
-    assert verdict(figures("processes", advised, 0.050, 0.010, 1.0)).bound == "model"
+    advised = verdict(before).advised_workers
+    after = figures("processes", advised, 0.050, 0.010, 1.0)
+    assert after.wait_share < 0.01
+    assert verdict(after).bound == "balanced"
+    assert verdict(figures("processes", advised - 2, 0.050, 0.010, 1.0)).bound == "input", "it advises no more than a worker too many"
 
 
 def test_nothing_made_is_nothing_said():

@@ -1,9 +1,11 @@
 """What held training back, and what would mend it, from a feed's figures.
 
 By Little's law the number of workers that are busy on average is rate times make time; so a model that takes a batch every ``step_s`` is
-kept fed by ``make_s / step_s`` workers (J. D. C. Little, 1961: L = lambda * W).
+kept fed by ``make_s / step_s`` workers (J. D. C. Little, 1961: L = lambda * W). Threads of a source that holds the GIL take turns: together
+they make at most one batch in each ``cpu_s``, however many they are; that is where processes begin to help.
 
-Rules: pure; the same figures give the same words.
+Rules: pure; the same figures give the same words. CPU time well below wall time is called waiting for I/O only where hardly any CPU time
+was used at all, because a busy machine stretches wall time too.
 """
 
 from __future__ import annotations
@@ -15,8 +17,14 @@ from stoker.feed.meter import FeedFigures
 
 SMALL_SHARE = 0.05
 """Waiting less than this share of the time is not worth a word of advice."""
-BUSY_CPU = 0.6
-"""A source whose CPU time is above this share of its wall time computes; below, it waits for something."""
+IDLE_CPU = 0.1
+"""A source whose CPU time is below this share of its wall time waits for something else than a core."""
+GIL_ROOM = 0.8
+"""Threads that may share the GIL are trusted to keep up where their CPU time fills no more than this share of the model's."""
+MARGIN = 1.1
+"""Workers are advised for a tenth more than the model takes."""
+BALANCED = 1.25
+"""A feed that could go no faster than this many times the model's pace is about as fast as the model."""
 MOST_ADVISED = 64
 
 
@@ -26,56 +34,94 @@ class Verdict:
 
     Args:
         text: one sentence for people.
-        bound: ``model``, ``input`` or ``none``.
-        workers: how many workers would keep up; None where more would not help or none are needed.
+        bound: ``model``, ``input``, ``balanced`` (the two are about as fast), or ``none`` where nothing was made.
+        advised_workers: how many workers would keep up; None where more would not help or none are needed.
         processes: whether these should be processes; None where it makes no difference.
     """
 
     text: str
     bound: str
-    workers: int | None = None
+    advised_workers: int | None = None
     processes: bool | None = None
 
 
-def verdict(figures: FeedFigures) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What one batch takes, in seconds: making it, making it on a core, and the model's step."""
+
+    make_s: float
+    cpu_s: float
+    step_s: float
+
+
+def verdict(figures: FeedFigures, cores: int | None = None) -> Verdict:
     """Judge a stretch of training.
 
     Args:
         figures: what the feed did in that time.
+        cores: how many cores there are to work on; None where that is not known.
 
     Returns:
         The verdict.
     """
     if figures.batches == 0 or figures.made == 0 or figures.elapsed_s <= 0:
         return Verdict("no batch was made", "none")
-    make_s = figures.make_s / figures.made
-    step_s = max((figures.elapsed_s - figures.wait_s) / figures.batches, 1e-9)
-    workers = max(1, figures.workers)
+    batch = _Batch(
+        figures.make_s / figures.made, figures.cpu_s / figures.made,
+        max((figures.elapsed_s - figures.wait_s) / figures.batches, 1e-9))
     if figures.wait_share < SMALL_SHARE:
-        spare = step_s / make_s * workers if make_s > 0 else math.inf
-        pace = f"the feed could be {spare:.1f}x faster" if spare < 100 else "the feed has ample room"
-        return Verdict(f"the model is the limit: {pace}", "model")
-    return _input_bound(figures, make_s, step_s, workers)
-
-
-def _input_bound(figures: FeedFigures, make_s: float, step_s: float, workers: int) -> Verdict:
-    """The model waited: how fast is the source, how fast the model, and who would close the gap?"""
+        return _kept_up(figures, batch)
     wait = f"the model waited for data {figures.wait_share:.0%} of the time (input-bound)"
-    feeds = f"{workers} worker{'s make' if workers > 1 else ' makes'} {_pace(figures.made / figures.elapsed_s)} batches/s"
-    facts = f"{wait}: {feeds}, the model takes {_pace(1 / step_s)}"
-    needed = min(MOST_ADVISED, math.ceil(make_s / step_s * 1.1))
-    computes = figures.cpu_s > BUSY_CPU * figures.make_s
+    facts = f"{wait}: {_who_makes(figures, batch)}, the model takes {_pace(1 / batch.step_s)}"
+    needed = max(1, math.ceil(batch.make_s / batch.step_s * MARGIN))
     if figures.lane == "inline":
-        return Verdict(f"{facts}; workers=1 or more would make batches beside the model", "input", max(1, needed), None)
-    if computes and figures.lane == "threads":
+        return Verdict(f"{facts}; workers={min(needed, MOST_ADVISED)} would make them beside the model", "input",
+                       min(needed, MOST_ADVISED))
+    if cores is not None and batch.cpu_s > cores * batch.step_s:
+        return Verdict(f"{facts}; that is more than {_count(cores, 'core')} can compute: make batches cheaper, or cache them", "input")
+    return _more_workers(figures, batch, facts, needed)
+
+
+def _kept_up(figures: FeedFigures, batch: _Batch) -> Verdict:
+    """The model hardly waited: how much faster could it be?"""
+    spare = batch.step_s / batch.make_s * max(1, figures.workers) if batch.make_s > 0 else math.inf
+    if spare < BALANCED and figures.lane != "inline":
+        return Verdict(f"the model and its data are about as fast (balanced): {_pace(1 / batch.step_s)} batches/s", "balanced")
+    pace = f"the feed could be {spare:.1f}x faster" if spare < 100 else "the feed has ample room"
+    return Verdict(f"the model is the limit (model-bound): {pace}", "model")
+
+
+def _more_workers(figures: FeedFigures, batch: _Batch, facts: str, needed: int) -> Verdict:
+    """The model waited for workers: how many of what kind would close the gap?"""
+    is_threads = figures.lane == "threads"
+    if is_threads and batch.cpu_s > GIL_ROOM * batch.step_s:
+        # threads that waited for each other's GIL took up to so many times longer by the wall than they would alone
+        alone_s = max(batch.cpu_s, batch.make_s / max(1, figures.workers))
+        count = min(MOST_ADVISED, max(1, math.ceil(alone_s / batch.step_s * MARGIN)))
         return Verdict(
-            f"{facts}; the source computes, and may hold the GIL: {needed} processes (use_multiprocessing=True) would keep up",
-            "input", needed, True)
-    if needed > workers:
-        kind = "processes" if figures.lane == "processes" else "threads"
-        why = "" if computes else " (the source waits on I/O)"
-        return Verdict(f"{facts}; {needed} {kind} would keep up{why}", "input", needed, figures.lane == "processes")
+            f"{facts}; the source computes and threads share the GIL: {_count(count, 'process')} (use_multiprocessing=True) "
+            "would keep up", "input", count, True)
+    if needed > MOST_ADVISED:
+        return Verdict(f"{facts}; {needed} workers would be needed: make batches cheaper, or cache them", "input")
+    if needed > figures.workers:
+        why = " (the source waits on I/O)" if batch.cpu_s < IDLE_CPU * batch.make_s else ""
+        kind = "thread" if is_threads else "process"
+        return Verdict(f"{facts}; {_count(needed, kind)} would keep up{why}", "input", needed, not is_threads)
     return Verdict(f"{facts}; the source is uneven, or the machine has no core left: a larger max_queue_size may help", "input")
+
+
+def _who_makes(figures: FeedFigures, batch: _Batch) -> str:
+    if figures.lane == "inline":
+        return f"made in line they come at {_pace(1 / max(batch.make_s, 1e-9))} batches/s"
+    made = _pace(figures.made / figures.elapsed_s)
+    workers = max(1, figures.workers)
+    return f"{_count(workers, 'worker')} {'make' if workers > 1 else 'makes'} {made} batches/s"
+
+
+def _count(number: int, noun: str) -> str:
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
 def _pace(rate: float) -> str:

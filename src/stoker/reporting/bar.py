@@ -16,7 +16,7 @@ from rich.text import Text
 
 from stoker.feed.meter import FeedFigures
 from stoker.history import Phase, ReadLogs
-from stoker.reporting.lines import TITLES
+from stoker.reporting.lines import TITLES, usable_cores
 from stoker.reporting.pace import Pace
 from stoker.reporting.strip import Row, strip
 from stoker.reporting.text import closing_line, epoch_line, folded, writable
@@ -92,7 +92,7 @@ class Bar:
 
     def close(self) -> None:
         self._stop()
-        text = closing_line(self._figures)
+        text = closing_line(self._figures, usable_cores())
         if text:
             self._say(text)
         self._figures = None

@@ -6,6 +6,8 @@ Rules: no control characters; output that cannot be written never ends a trainin
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
@@ -55,7 +57,7 @@ class Lines:
         self._write(epoch_line(title, self._steps, self._clock() - self._began_s, logs, figures, reason))
 
     def close(self) -> None:
-        text = closing_line(self._figures)
+        text = closing_line(self._figures, usable_cores())
         if text:
             self._write(text)
         self._figures = None
@@ -66,3 +68,8 @@ class Lines:
         with contextlib.suppress(OSError, ValueError):
             self._stream.write(writable(line, getattr(self._stream, "encoding", None)) + "\n")
             self._stream.flush()
+
+
+def usable_cores() -> int | None:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()

@@ -87,6 +87,6 @@ def epoch_line(title: str, steps: int, elapsed_s: float, logs: Mapping[str, Any]
     return "  ".join(part for part in parts if part)
 
 
-def closing_line(figures: FeedFigures | None) -> str:
-    """The verdict on a whole call."""
-    return "" if figures is None or figures.batches == 0 else f"stoker: {verdict(figures).text}"
+def closing_line(figures: FeedFigures | None, cores: int | None = None) -> str:
+    """The verdict on a call, by its last epoch: earlier ones hold what happens once, such as compiling."""
+    return "" if figures is None or figures.batches == 0 else f"stoker: {verdict(figures, cores).text}"
