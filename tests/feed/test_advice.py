@@ -24,7 +24,7 @@ def figures(lane, workers, make_s, step_s, cpu_share, batches=1000):
     (figures("inline", 0, 0.010, 0.010, 1.0), "input", 2, None, "beside the model"),
     (figures("threads", 4, 0.010, 0.010, 0.1), "model", None, None, "4.0x faster"),
     (figures("threads", 1, 0.010, 0.010, 0.1), "balanced", None, None, "about as fast"),
-    (figures("threads", 2, 0.040, 0.010, 0.5), "input", 3, True, "threads share the GIL: 3 processes"),
+    (figures("threads", 2, 0.040, 0.010, 0.5), "input", 3, True, "holds the GIL: 3 processes"),
     (figures("threads", 1, 0.040, 0.010, 0.15), "input", 5, False, "5 threads would keep up"),
     (figures("threads", 1, 2.0, 0.010, 0.0), "input", None, None, "221 workers would be needed"),
 ])
@@ -63,3 +63,8 @@ def test_the_advised_number_of_workers_removes_the_wait():
 
 def test_nothing_made_is_nothing_said():
     assert verdict(FeedFigures("threads", 1, 0, 0.0, 0.0, 0.0, 0.0, 0)).bound == "none"
+
+
+def test_a_few_batches_are_not_judged():
+    assert verdict(figures("threads", 1, 0.040, 0.010, 0.1, batches=9)).bound == "none"
+    assert verdict(figures("threads", 1, 0.040, 0.010, 0.1, batches=10)).bound == "input"

@@ -156,6 +156,15 @@ def test_a_terminal_of_ascii_gets_a_bar_of_ascii():
     assert b"##" in raw.getvalue() and b"pr?cision 0.5000" in raw.getvalue() and b"Epoch 1/1  4 steps" in raw.getvalue()
 
 
+def test_figures_that_were_just_taken_show_no_share_of_waiting():
+    stream = io.StringIO()
+    bar = Bar(Console(file=stream, force_terminal=True, width=80, legacy_windows=False), Clock(0.06))
+    bar.epoch_begin(0, 3, "train", lambda: FeedFigures("threads", 1, 0, 0.001, 0.0, 0.0, 0.0, 0))
+    bar.batch_end(0, lambda: {"loss": 1.0})
+    bar.close()
+    assert "wait" not in stream.getvalue()
+
+
 def test_a_program_without_an_output_trains_in_silence():
     drive(Lines(None, Clock()))
 

@@ -26,6 +26,8 @@ MARGIN = 1.1
 BALANCED = 1.25
 """A feed that could go no faster than this many times the model's pace is about as fast as the model."""
 MOST_ADVISED = 64
+FEWEST = 10
+"""Fewer batches than this are mostly start-up, and show nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Verdict:
 
     Args:
         text: one sentence for people.
-        bound: ``model``, ``input``, ``balanced`` (the two are about as fast), or ``none`` where nothing was made.
+        bound: ``model``, ``input``, ``balanced`` (the two are about as fast), or ``none`` where too little was made to judge by.
         advised_workers: how many workers would keep up; None where more would not help or none are needed.
         processes: whether these should be processes; None where it makes no difference.
     """
@@ -66,6 +68,8 @@ def verdict(figures: FeedFigures, cores: int | None = None) -> Verdict:
     """
     if figures.batches == 0 or figures.made == 0 or figures.elapsed_s <= 0:
         return Verdict("no batch was made", "none")
+    if figures.batches < FEWEST:
+        return Verdict(f"{figures.batches} batches are too few to judge by", "none")
     batch = _Batch(
         figures.make_s / figures.made, figures.cpu_s / figures.made,
         max((figures.elapsed_s - figures.wait_s) / figures.batches, 1e-9))
@@ -99,8 +103,8 @@ def _more_workers(figures: FeedFigures, batch: _Batch, facts: str, needed: int) 
         alone_s = max(batch.cpu_s, batch.make_s / max(1, figures.workers))
         count = min(MOST_ADVISED, max(1, math.ceil(alone_s / batch.step_s * MARGIN)))
         return Verdict(
-            f"{facts}; the source computes and threads share the GIL: {_count(count, 'process')} (use_multiprocessing=True) "
-            "would keep up", "input", count, True)
+            f"{facts}; the source computes, and threads take turns where it holds the GIL: "
+            f"{_count(count, 'process')} (processes=True or use_multiprocessing=True) would keep up", "input", count, True)
     if needed > MOST_ADVISED:
         return Verdict(f"{facts}; {needed} workers would be needed: make batches cheaper, or cache them", "input")
     if needed > figures.workers:

@@ -98,7 +98,8 @@ class Bar:
         self._figures = None
 
     def _row(self) -> Row:
-        wait_share = None if self._look is None else self._look().wait_share
+        figures = None if self._look is None else self._look()
+        wait_share = figures.wait_share if figures is not None and figures.batches else None
         return Row(self._title, self._steps, self._done, self._pace.elapsed_s, self._logs, wait_share)
 
     def _show(self) -> None:

@@ -89,4 +89,7 @@ def epoch_line(title: str, steps: int, elapsed_s: float, logs: Mapping[str, Any]
 
 def closing_line(figures: FeedFigures | None, cores: int | None = None) -> str:
     """The verdict on a call, by its last epoch: earlier ones hold what happens once, such as compiling."""
-    return "" if figures is None or figures.batches == 0 else f"stoker: {verdict(figures, cores).text}"
+    if figures is None:
+        return ""
+    found = verdict(figures, cores)
+    return "" if found.bound == "none" else f"stoker: {found.text}"
