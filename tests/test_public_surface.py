@@ -29,7 +29,8 @@ def test_importing_stoker_imports_no_framework():
 
 
 def test_importing_stoker_is_quick():
-    measure = "import numpy, time; t = time.perf_counter(); import stoker; print(time.perf_counter() - t)"
+    """CPU time: on a quiet machine that is how long an import takes, and on a busy one it is still what the import costs."""
+    measure = "import numpy, time; t = time.process_time(); import stoker; print(time.process_time() - t)"
     assert min(float(python(measure)) for _ in range(TRIES)) < IMPORT_LIMIT_S
 
 
