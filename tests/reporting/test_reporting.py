@@ -10,6 +10,7 @@ import types
 import pytest
 from rich.console import Console
 
+from stoker.errors import BackendError
 from stoker.feed.meter import FeedFigures
 from stoker.reporting.bar import Bar
 from stoker.reporting.choose import make_reporter
@@ -209,3 +210,26 @@ def test_a_plot_has_a_panel_for_each_metric_with_its_validation_curve():
     assert [panel.get_title() for panel in panels] == ["loss", "mae"]
     assert [line.get_ydata().tolist() for line in panels[0].lines] == [[3.0, 2.0], [3.5, 2.5]]
     assert panels[0].lines[0].get_xdata().tolist() == [1, 2]
+
+
+def test_without_matplotlib_the_error_names_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(BackendError, match=r"stoker\[plot\]"):
+        plot_history(types.SimpleNamespace(history={"loss": [1.0]}, epoch=[0]))
+
+
+def test_an_evaluation_inside_a_training_gives_the_output_back_in_order():
+    stream, before = io.StringIO(), sys.stdout
+    outer, inner = (Bar(Console(file=stream, force_terminal=True, width=80), Clock(0.2)) for _ in range(2))
+    outer.train_begin(1, 0, 3)
+    outer.epoch_begin(0, 3, "train")
+    outer.batch_end(0, lambda: {"loss": 1.0})
+    inner.epoch_begin(0, 2, "evaluate")
+    inner.batch_end(0, lambda: {"loss": 2.0})
+    inner.epoch_end(0, {"loss": 2.0}, None, None)
+    inner.close()
+    outer.batch_end(1, lambda: {"loss": 1.0})
+    outer.epoch_end(0, {"loss": 1.0}, None, None)
+    outer.close()
+    assert "Evaluate  1 steps" in stream.getvalue() and "Epoch 1/1  2 steps" in stream.getvalue()
+    assert sys.stdout is before
