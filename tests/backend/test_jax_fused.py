@@ -69,6 +69,7 @@ def eager_choice(monkeypatch):
     monkeypatch.setattr(jax_fused, "TIMED_STEPS", 1)
     monkeypatch.setattr(jax_fused, "LONG_STEP_S", 60.0)
     monkeypatch.setattr(jax_fused, "SAVED_SHARE", 1e9)
+    monkeypatch.setattr(jax_fused, "WORTHWHILE", 1e9)
     calls = []
     original = jax_fused.stacked
 
@@ -212,6 +213,7 @@ def settled(compile_s, single_s, call_s, left, size=32):
 def test_the_choice_follows_the_measured_times():
     assert settled(0.2, 50e-6, 32 * 20e-6, 100_000) == 32
     assert settled(0.2, 50e-6, 32 * 60e-6, 100_000) == 1
+    assert settled(0.2, 50e-6, 32 * 48e-6, 100_000) == 1
     assert settled(0.2, 50e-6, 32 * 20e-6, 1_000) == 1
     assert settled(0.2, 5e-3, 32 * 20e-6, 100_000) == 1
     assert settled(0.2, 50e-6, 32 * 20e-6, None) == 1

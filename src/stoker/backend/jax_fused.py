@@ -27,6 +27,9 @@ LONG_STEP_S = 1e-3
 SAVED_SHARE = 0.6
 """Of the time of a short step, what a scan saves at best; measured on models of two and three dense layers."""
 
+WORTHWHILE = 0.9
+"""A scan must take less than this share of the single steps' time; a smaller gain is within the noise of the measurement."""
+
 SMALLEST, LARGEST = 4, 64
 STACK_LIMIT_BYTES = 64 << 20
 
@@ -116,7 +119,7 @@ class Choice:
     def _judge_calls(self) -> None:
         if len(self._calls) > TIMED_CALLS:
             self.has_measured = True
-            self.settle(self.size if min(self._calls[1:]) / self.size < self._single() else 1)
+            self.settle(self.size if min(self._calls[1:]) / self.size < WORTHWHILE * self._single() else 1)
 
     def _single(self) -> float:
         timed = sorted(self._singles[WARM_STEPS:])
