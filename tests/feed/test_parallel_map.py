@@ -106,3 +106,12 @@ def test_a_feed_goes_on_at_an_item(way):
 def test_what_cannot_be_mapped_is_refused(arguments):
     with pytest.raises(TypeError, match="parallel_map"):
         stoker.parallel_map(*arguments)
+
+
+def test_large_items_and_large_pickled_answers_do_not_wait_for_each_other():
+    def lengthen(item):
+        return [f"{item[0]} {number}" for number in range(60_000)]
+
+    items = (bytes([number]) * 1_000_000 for number in range(10))
+    with stoker.Feed(stoker.parallel_map(items, lengthen), workers=2, processes=True) as feed:
+        assert [made[7] for made in feed.epoch(10)] == [f"{number} 7" for number in range(10)]

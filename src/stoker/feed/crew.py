@@ -50,9 +50,15 @@ class Hand:
     unpacker: Unpacker = field(default_factory=Unpacker)
     slots: deque[int] = field(default_factory=deque)
     """Slots of asks that it has not answered, in order."""
+    outbox: deque[tuple[memoryview, list[int]]] = field(default_factory=deque)
+    """Frames that it has not taken yet, with the file descriptors that go with them (its own copies)."""
 
     def close(self) -> None:
         """Let go of the sockets; the worker ends when it sees that."""
+        for _, fds in self.outbox:
+            for fd in fds:
+                os.close(fd)
+        self.outbox.clear()
         self.channel.close()
         os.close(self.stack)
 

@@ -9,12 +9,14 @@ never two of these.
 
 from __future__ import annotations
 
+import os
 import pickle
 import select
 import signal
 import socket
 import time
 import weakref
+from array import array
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -120,13 +122,28 @@ class ProcessLane:
         self._send(hand, frame, fds)
 
     def _send(self, hand: Hand, frame: bytes, fds: list[int] | None = None) -> None:
-        """Write to a worker; one that is gone will be noticed by its silence on the socket."""
-        try:
-            sent = socket.send_fds(hand.channel, [frame], fds) if fds else hand.channel.send(frame)
+        """Write to a worker without waiting: one that is itself writing, or stopped, takes the rest when it reads again."""
+        hand.outbox.append((memoryview(frame), [os.dup(fd) for fd in fds or ()]))
+        if len(hand.outbox) == 1 and not self._flush(hand):
+            self._poll.modify(hand.channel, select.POLLIN | select.POLLOUT)
+
+    def _flush(self, hand: Hand) -> bool:
+        """Write what waits to be written; False if some must wait on. One that is gone is noticed when it is read from."""
+        while hand.outbox:
+            frame, fds = hand.outbox.popleft()
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
+            try:
+                sent = hand.channel.sendmsg([frame], rights, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                hand.outbox.appendleft((frame, fds))
+                return False
+            except (BrokenPipeError, ConnectionResetError):
+                sent = len(frame)
+            for fd in fds:
+                os.close(fd)
             if sent < len(frame):
-                hand.channel.sendall(frame[sent:])
-        except (BrokenPipeError, ConnectionResetError):
-            return
+                hand.outbox.appendleft((frame[sent:], []))
+        return True
 
     def send(self, worker: int, asks: Sequence[Ask]) -> None:
         hand = self._hands.get(worker) or self._start(worker)
@@ -153,9 +170,12 @@ class ProcessLane:
         replies: list[Reply] = []
         wait_ms = timeout_s * 1e3
         while True:
-            for fd, _ in self._poll.poll(wait_ms):
-                for hand in [self._by_fd[fd]] if fd in self._by_fd else self._crew.hear():
-                    self._read(hand, replies)
+            for fd, event in self._poll.poll(wait_ms):
+                if event & select.POLLOUT and fd in self._by_fd and self._flush(self._by_fd[fd]):
+                    self._poll.modify(fd, select.POLLIN)
+                if event & ~select.POLLOUT:
+                    for hand in [self._by_fd[fd]] if fd in self._by_fd else self._crew.hear():
+                        self._read(hand, replies)
             if replies or timeout_s <= 0:
                 return replies
             wait_ms = (until - time.monotonic()) * 1e3
