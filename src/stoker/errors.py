@@ -6,6 +6,8 @@ handles an error looks at its type and fields, never at its text. Errors cross p
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import Any
 
 
@@ -109,3 +111,11 @@ class ResultError(WorkerError):
 
 class StokerWarning(UserWarning):
     """Base of every warning that stoker gives."""
+
+
+def warn(text: str) -> None:
+    """Warn at the line of the user's code that called into stoker."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith("stoker."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, StokerWarning, stacklevel=level)

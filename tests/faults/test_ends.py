@@ -86,3 +86,26 @@ print(*descendants(os.getpid()), flush=True)
             time.sleep(0.01)
         assert len(pids) == 3 and not [pid for pid in pids if alive(pid)]
         parent.stderr.read()
+
+
+def test_a_child_of_the_parents_own_that_holds_every_socket_keeps_no_worker_alive():
+    script = SCRIPT.replace("    for _ in batches: pass", """
+    child = os.fork()
+    if child == 0:
+        time.sleep(20)
+        os._exit(0)
+    print(child, flush=True)
+    for _ in batches: pass
+""")
+    with start(script) as parent:
+        pids = parent.stdout.readline().split()
+        child = parent.stdout.readline().strip()
+        parent.kill()
+        parent.wait(LIMIT_S)
+        until = time.monotonic() + GONE_WITHIN_S
+        while any(alive(pid) for pid in pids) and time.monotonic() < until:
+            time.sleep(0.01)
+        left = [pid for pid in pids if alive(pid)]
+        os.kill(int(child), signal.SIGKILL)
+        assert len(pids) == 4 and not left
+        parent.stderr.read()

@@ -199,3 +199,15 @@ def test_no_shared_memory_to_be_had_is_an_error_and_not_a_crash(monkeypatch):
 
 
 assert BAD < LENGTH and set(DEATHS) <= set(HARMS)
+
+
+def test_the_death_of_the_server_heals_too():
+    with feed_of(Saboteur(), workers=2) as feed:
+        taken = []
+        for number in range(EPOCHS):
+            batches = feed.epoch()
+            taken.append(next(batches))
+            if number < 2:
+                feed._pump.lane._crew._server.kill()
+            taken += batches
+        assert digest(arrays(taken)) == EXPECTED

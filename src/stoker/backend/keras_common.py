@@ -15,6 +15,7 @@ import numpy as np
 
 from stoker.batch.form import Batch
 from stoker.batch.spec import ModelSpec, Port, Ports
+from stoker.errors import OptionTypeError
 
 ELEMENTWISE = frozenset({
     "mean_squared_error", "mean_absolute_error", "mean_absolute_percentage_error", "mean_squared_logarithmic_error",
@@ -189,6 +190,10 @@ class KerasCallbacks:
 
     def require_compiled(self, model: Any, call: str) -> None:
         """See ``Backend``."""
+        if not isinstance(model, keras.Model):
+            raise OptionTypeError(
+                f"the first argument of {call} is no model", got=f"{type(model).__name__}", expected="a keras.Model",
+                remedy=f"Call {call}(model, source, ...).")
         require_compiled(model, call)
 
     def describe(self, model: Any) -> ModelSpec:

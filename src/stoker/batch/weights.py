@@ -8,7 +8,6 @@ Rules: pure and vectorised; made once for a call; a class that the dict lacks is
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stoker.batch.spec import Ports
-from stoker.errors import BatchError, OptionError, StokerWarning
+from stoker.errors import BatchError, OptionError, warn
 
 
 class ClassTable:
@@ -159,8 +158,8 @@ def read_class_weight(class_weight: Any, outputs: Ports | None) -> ClassWeights 
         return ClassWeights({"": ClassTable(class_weight)})
     if isinstance(class_weight, Sequence) and outputs is not None and all(isinstance(v, Mapping) for v in class_weight):
         return _by_output(dict(zip(outputs.names, class_weight, strict=False)), outputs)
-    warnings.warn(
-        f"class_weight={class_weight!r} is ignored: it is no dict. Pass a dict {{class number: weight}}.", StokerWarning, stacklevel=2)
+    warn(
+        f"class_weight={class_weight!r} is ignored: it is no dict. Pass a dict {{class number: weight}}.")
     return None
 
 

@@ -24,7 +24,7 @@ from stoker.feed.wire import Parser
 
 PROGRAM = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[2]); "
-    "import numpy, stoker.feed.child, stoker.feed.server as s; s.serve(int(sys.argv[1]))"
+    "import numpy, stoker.feed.child, stoker.feed.server as s; s.serve(int(sys.argv[1]), int(sys.argv[3]))"
 )
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 CHAOS = "STOKER_CHAOS"
@@ -77,11 +77,16 @@ class Crew:
         quiet = {**os.environ, **dict.fromkeys(ONE_THREAD, "1"), "CUDA_VISIBLE_DEVICES": ""}
         with theirs:
             self._server = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, str(theirs.fileno()), json.dumps(sys.path)], pass_fds=[theirs.fileno()],
+                [sys.executable, "-c", PROGRAM, str(theirs.fileno()), json.dumps(sys.path), str(os.getpid())], pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL, env=quiet, process_group=0)
         self._lines = b""
         self._by_pid: dict[int, Hand] = {}
         self._unnamed: dict[int, Hand] = {}
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the server has ended, and its workers with it."""
+        return self._server.poll() is not None
 
     def hire(self, number: int) -> Hand:
         """Fork a worker; returns at once, what is sent to it waits in its socket."""
@@ -123,7 +128,7 @@ class Crew:
             left = until - time.monotonic()
             if getattr(hand, what) not in (0, None):
                 return True
-            if left <= 0 or self._server.poll() is not None:
+            if left <= 0 or self.is_gone:
                 return False
             select.select([self.control], [], [], min(left, 0.1))
         return True
@@ -153,6 +158,8 @@ class Crew:
         """How a worker ended, and why that may be."""
         self.wait_for(hand, "status", STATUS_PATIENCE_S)
         last_words = self._last_words(hand)
+        if hand.status is None and self.is_gone:
+            return f"gone with the server that forks workers, which was {describe_end(self._server.returncode)}"
         return describe_end(hand.status) + (f"\n{last_words}" if last_words else "")
 
     def _last_words(self, hand: Hand) -> str:
@@ -166,7 +173,7 @@ class Crew:
         for hand in hands:
             hand.close()
         until = time.monotonic() + END_PATIENCE_S
-        while (self._by_pid or self._unnamed) and time.monotonic() < until and self._server.poll() is None:
+        while (self._by_pid or self._unnamed) and time.monotonic() < until and not self.is_gone:
             select.select([self.control], [], [], 0.02)
             self.hear()
         self.control.close()

@@ -6,10 +6,9 @@ Rules: the only place that chooses a lane for a source.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable
 
-from stoker.errors import NotPicklable, StokerWarning
+from stoker.errors import NotPicklable, warn
 from stoker.feed.inline import InlineLane
 from stoker.feed.lane import Lane
 from stoker.feed.options import FeedOptions
@@ -42,15 +41,15 @@ class Hub:
     def seat(self, key: int, desk: Desk) -> Pump:
         """Find the lane that feeds a desk, and add it there."""
         if self._options.workers and self._options.processes and not HAS_FORK:
-            warnings.warn(
-                "Worker processes need fork, which this system lacks. The source runs on threads instead.", StokerWarning, stacklevel=5)
+            warn(
+                "Worker processes need fork, which this system lacks. The source runs on threads instead.")
         elif self._options.workers and self._options.processes:
             try:
                 pump = self._pump("processes")
                 pump.add(key, desk)
                 return pump
             except NotPicklable as error:
-                warnings.warn(f"{error} It runs on threads instead.", StokerWarning, stacklevel=5)
+                warn(f"{error} It runs on threads instead.")
         pump = self._pump("threads" if self._options.workers else "inline")
         pump.add(key, desk)
         return pump

@@ -156,6 +156,8 @@ class ProcessLane:
         self._send(hand, wire.frame(wire.ITEMS, pack_items(pairs)) if has_items else wire.pack_asks(pairs))
 
     def _start(self, worker: int) -> Hand:
+        if self._crew.is_gone:
+            self._renew_crew()
         self._arena.say_at(worker, -1, 0)
         hand = self._crew.hire(worker)
         self._hands[worker] = hand
@@ -164,6 +166,13 @@ class ProcessLane:
         for shipment in self._shipments.values():
             self._ship(hand, shipment)
         return hand
+
+    def _renew_crew(self) -> None:
+        """The server was killed: start another."""
+        gone, self._started = self._crew, None
+        self._poll.unregister(gone.control)
+        gone.close([])
+        self._ensure_crew()
 
     def receive(self, timeout_s: float) -> list[Reply]:
         until = time.monotonic() + timeout_s if timeout_s > 0 else 0.0

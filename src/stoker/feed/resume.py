@@ -5,10 +5,9 @@ Rules: pure but for the iterator's own ``load_state_dict``; says once where goin
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
-from stoker.errors import SourceError, StokerWarning
+from stoker.errors import SourceError, warn
 from stoker.feed.options import FeedOptions
 from stoker.source.protocol import Source
 from stoker.source.stream import StreamSource
@@ -45,7 +44,7 @@ def restore(source: Source, state: dict[str, Any]) -> tuple[int, bool, tuple[int
     if isinstance(source, StreamSource) and "source" in state:
         source.go_to(place[1], state["source"])
     elif source.kind != "indexed" and place[1]:
-        warnings.warn(
+        warn(
             f"{source.label} has no state_dict: its first {place[1]} batches are pulled and dropped to get back to where it "
-            "was. A Sequence goes there at once.", StokerWarning, stacklevel=4)
+            "was. A Sequence goes there at once.")
     return int(state["seed"]), bool(state["shuffle"]), place

@@ -21,8 +21,8 @@ from typing import Any
 REQUEST_BYTES = 65536
 
 
-def serve(fd: int) -> None:
-    """Fork workers until the socket is closed.
+def serve(fd: int, parent: int) -> None:
+    """Fork workers until the socket is closed or the parent has ended: a child of the parent's own may hold the socket open.
 
     A request is JSON with the file descriptors of the worker's socket, its stack pipe and the arena; the answers are lines
     ``started NUMBER PID`` and ``ended PID STATUS``.
@@ -35,14 +35,25 @@ def serve(fd: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = socket.socket(fileno=fd)
     workers: set[int] = set()
+    watched = [control.fileno(), wake_read, *_watch(parent)]
     while True:
-        ready, _, _ = select.select([control.fileno(), wake_read], [], [])
+        ready, _, _ = select.select(watched, [], [])
         if wake_read in ready:
             os.read(wake_read, 4096)
         _bury(workers, control)
+        if ready[-1] not in watched[:2]:
+            break
         if control.fileno() in ready and not _answer(control, workers, (wake_read, wake_write)):
             break
     _end(workers)
+
+
+def _watch(parent: int) -> list[int]:
+    """A file descriptor that is readable once the parent has ended; none where the system has no such thing."""
+    try:
+        return [os.pidfd_open(parent)]
+    except (AttributeError, OSError):
+        return []
 
 
 def _end(workers: set[int]) -> None:

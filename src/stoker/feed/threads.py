@@ -10,10 +10,9 @@ import queue
 import sys
 import threading
 import traceback
-import warnings
 from collections.abc import Sequence
 
-from stoker.errors import StokerWarning
+from stoker.errors import warn
 from stoker.feed.local import LocalLane
 from stoker.feed.messages import Ask, Got, Reply
 from stoker.feed.reuse import ReuseWatch
@@ -130,8 +129,7 @@ class ThreadLane(LocalLane):
         for thread in self._threads.values():
             thread.join(CLOSE_PATIENCE_S)
             if thread.is_alive():
-                warnings.warn(
-                    f"{thread.name} is still inside the source; it ends when the source returns.", StokerWarning,
-                    stacklevel=2)
+                warn(
+                    f"{thread.name} is still inside the source; it ends when the source returns.")
         self._threads.clear()
         self._sources.clear()

@@ -15,7 +15,6 @@ the call alone; every early end has a reason that is told.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from time import monotonic
@@ -24,7 +23,7 @@ from typing import Any
 from stoker.backend.protocol import Phase, Session
 from stoker.batch.reader import BatchReader
 from stoker.batch.weights import read_class_weight
-from stoker.errors import SourceError, StokerWarning
+from stoker.errors import SourceError, warn
 from stoker.feed.feed import Feed
 from stoker.history import EpochRecord
 from stoker.history import Phase as ShownPhase
@@ -240,9 +239,9 @@ def _stop_flag(model: Any, phase: Phase) -> Callable[[], bool]:
 
 
 def _warn_of_end(feed: Feed, progress: Progress, expected: int | None) -> None:
-    warnings.warn(
+    warn(
         f"{feed.source.label} ended after {progress.steps} of {expected} batches; the call ends here. Let the generator yield for "
-        f"ever, or lower the number of steps.", StokerWarning, stacklevel=2)
+        f"ever, or lower the number of steps.")
 
 
 def _history_of(callbacks: Callbacks, plan: FitPlan) -> Any:
