@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -211,3 +212,25 @@ def test_the_death_of_the_server_heals_too():
                 feed._pump.lane._crew._server.kill()
             taken += batches
         assert digest(arrays(taken)) == EXPECTED
+
+
+@pytest.mark.parametrize("spare", [3, 5, 8])
+def test_too_few_file_descriptors_are_an_error_with_a_remedy_and_leave_nothing(spare):
+    resource = pytest.importorskip("resource")
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = max(int(fd) for fd in os.listdir("/proc/self/fd"))
+    fillers = []
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (taken + 20, usual[1]))
+        with contextlib.suppress(OSError):
+            while True:
+                fillers.append(os.open(os.devnull, os.O_RDONLY))
+        for _ in range(spare):
+            os.close(fillers.pop())
+        with pytest.raises(OSError, match="Too many open files") as caught, feed_of(Counting(20), workers=4) as feed:
+            list(feed.epoch())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+        for fd in fillers:
+            os.close(fd)
+    assert spare == 3 or any("ulimit -n" in note for note in caught.value.__notes__)

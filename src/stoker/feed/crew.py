@@ -6,6 +6,7 @@ Rules: the only place that starts processes; sockets are not inherited by anythi
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +65,19 @@ class Hand:
         os.close(self.stack)
 
 
+@contextlib.contextmanager
+def _closing_on_error(*sockets: socket.socket) -> Iterator[None]:
+    """Close sockets that nobody will own, and say what helps where there are too few file descriptors."""
+    try:
+        yield
+    except OSError as error:
+        for one in sockets:
+            one.close()
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            error.add_note("Each worker process needs 3 file descriptors: raise the limit (ulimit -n), or use fewer workers.")
+        raise
+
+
 class Crew:
     """The fork server and the workers it forked.
 
@@ -75,7 +90,7 @@ class Crew:
         self._chaos = float(os.environ.get(CHAOS) or 0)
         self.control, theirs = socket.socketpair()
         quiet = {**os.environ, **dict.fromkeys(ONE_THREAD, "1"), "CUDA_VISIBLE_DEVICES": ""}
-        with theirs:
+        with theirs, _closing_on_error(self.control):
             self._server = subprocess.Popen(
                 [sys.executable, "-c", PROGRAM, str(theirs.fileno()), json.dumps(sys.path), str(os.getpid())], pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL, env=quiet, process_group=0)
@@ -91,7 +106,8 @@ class Crew:
     def hire(self, number: int) -> Hand:
         """Fork a worker; returns at once, what is sent to it waits in its socket."""
         mine, theirs = socket.socketpair()
-        read_end, write_end = os.pipe()
+        with _closing_on_error(mine, theirs):
+            read_end, write_end = os.pipe()
         os.set_blocking(read_end, False)
         hand = Hand(number, mine, read_end)
         request = {"worker": number, "stride": self._arena.stride, "slots": self._arena.slots, "chaos": self._chaos}
