@@ -31,7 +31,7 @@ WORKERS = 2
 QUEUE = {"tiny": 64}
 """Batches ahead of the consumer, for every system: 10, but for batches of a few microseconds."""
 USUAL_QUEUE = 10
-LIMIT_S = 120
+LIMIT_S = 40
 
 
 @contextmanager
@@ -197,9 +197,13 @@ def measure(system, workload):
 
 def cell(system, workload):
     """One cell, in a process of its own; None where the system fails."""
-    done = subprocess.run(
-        [sys.executable, __file__, "--cell", system, workload], capture_output=True, text=True, timeout=LIMIT_S, check=False,
-        env={**os.environ, "KERAS_BACKEND": "jax", "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"})
+    try:
+        done = subprocess.run(
+            [sys.executable, __file__, "--cell", system, workload], capture_output=True, text=True, timeout=LIMIT_S, check=False,
+            env={**os.environ, "KERAS_BACKEND": "jax", "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"})
+    except subprocess.TimeoutExpired:
+        print(f"{system}, {workload}: no end after {LIMIT_S} s", file=sys.stderr)
+        return None
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if not lines:
         print(f"{system}, {workload}: {done.stderr.strip()[-300:]}", file=sys.stderr)

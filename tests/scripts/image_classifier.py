@@ -12,6 +12,8 @@ from keras.callbacks import ModelCheckpoint, EarlyStopping, ReduceLROnPlateau
 from keras.optimizers import Adam
 from keras import backend as K
 
+import random
+random.seed(1337)
 np.random.seed(1337)
 
 img_width, img_height = 16, 16

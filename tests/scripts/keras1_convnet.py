@@ -1,6 +1,8 @@
 # Convnet, Keras 1 API
 import argparse
+import random
 import numpy as np
+random.seed(1337)
 np.random.seed(1337)
 
 from keras.models import Sequential, Model
@@ -60,7 +62,7 @@ out = Dense(output_dim=nb_classes, init='glorot_uniform', activation='softmax')(
 model = Model(input=image, output=out)
 print('kernels', [w.shape for w in model.get_weights() if len(w.shape) == 4])
 
-model.compile(loss='categorical_crossentropy', optimizer=SGD(lr=0.1, decay=1e-3, momentum=0.9, nesterov=True), metrics=['accuracy'])
+model.compile(loss='categorical_crossentropy', optimizer=SGD(lr=0.02, decay=1e-3, momentum=0.9, nesterov=True), metrics=['accuracy'])
 history = model.fit_generator(Source(X_train, Y_train, 15), samples_per_epoch=60, nb_epoch=args.nb_epoch, verbose=0,
                               validation_data=Source(X_test, Y_test, 15), nb_val_samples=30, nb_worker=1, max_q_size=3)
 print('steps', history.params['steps'], 'epochs', history.epoch)

@@ -1,6 +1,8 @@
 # U-shaped net for segmentation of blobs, images and masks are augmented in step
 import os
+import random
 import numpy as np
+random.seed(5)
 from keras.models import *
 from keras.layers import *
 from keras.optimizers import *

@@ -51,6 +51,8 @@ def rmse(y_true, y_pred):
     return K.sqrt(K.mean(K.square(y_pred - y_true), axis=-1))
 
 
+import random
+random.seed(0)
 np.random.seed(0)
 series = np.sin(np.arange(300) * 0.2) + 0.05 * np.random.randn(300)
 train, valid = WindowSequence(series[:200], 10), WindowSequence(series[200:], 10, shuffle=False)
