@@ -180,16 +180,21 @@ class ProcessLane:
         wait_ms = timeout_s * 1e3
         while True:
             for fd, event in self._poll.poll(wait_ms):
-                if event & select.POLLOUT and fd in self._by_fd and self._flush(self._by_fd[fd]):
-                    self._poll.modify(fd, select.POLLIN)
-                if event & ~select.POLLOUT:
-                    for hand in [self._by_fd[fd]] if fd in self._by_fd else self._crew.hear():
-                        self._read(hand, replies)
+                self._attend(fd, event, replies)
             if replies or timeout_s <= 0:
                 return replies
             wait_ms = (until - time.monotonic()) * 1e3
             if wait_ms <= 0:
                 return replies
+
+    def _attend(self, fd: int, event: int, replies: list[Reply]) -> None:
+        """Do what the poll saw: room in a worker's pipe, something to read there, or word from the fork server."""
+        hand = self._by_fd.get(fd)
+        if hand is not None and event & select.POLLOUT and self._flush(hand):
+            self._poll.modify(fd, select.POLLIN)
+        if event & ~select.POLLOUT:
+            for each in [hand] if hand is not None else self._crew.hear():
+                self._read(each, replies)
 
     def _read(self, hand: Hand, replies: list[Reply]) -> None:
         """Take up what a worker wrote, and its end if it has ended."""
