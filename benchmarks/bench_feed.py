@@ -14,13 +14,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 from feed_sources import WORKLOADS
@@ -31,7 +33,7 @@ WORKERS = 2
 QUEUE = {"tiny": 64}
 """Batches ahead of the consumer, for every system: 10, but for batches of a few microseconds."""
 USUAL_QUEUE = 10
-LIMIT_S = 40
+LIMIT_S = 30
 
 
 @contextmanager
@@ -196,19 +198,27 @@ def measure(system, workload):
 
 
 def cell(system, workload):
-    """One cell, in a process of its own; None where the system fails."""
-    try:
-        done = subprocess.run(
-            [sys.executable, __file__, "--cell", system, workload], capture_output=True, text=True, timeout=LIMIT_S, check=False,
+    """One cell, in a process group of its own that is killed at the end: some loaders leave workers behind. None where the system fails."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        done = subprocess.Popen(
+            [sys.executable, __file__, "--cell", system, workload], stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+            start_new_session=True,
             env={**os.environ, "KERAS_BACKEND": "jax", "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"})
-    except subprocess.TimeoutExpired:
-        print(f"{system}, {workload}: no end after {LIMIT_S} s", file=sys.stderr)
-        return None
-    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    if not lines:
-        print(f"{system}, {workload}: {done.stderr.strip()[-300:]}", file=sys.stderr)
-        return None
-    return json.loads(lines[-1])
+        try:
+            done.wait(LIMIT_S)
+            out.seek(0)
+            err.seek(0)
+            lines = [line for line in out if line.startswith("{")]
+            if not lines:
+                print(f"{system}, {workload}: {err.read().strip()[-300:]}", file=sys.stderr)
+            return json.loads(lines[-1]) if lines else None
+        except subprocess.TimeoutExpired:
+            print(f"{system}, {workload}: no end after {LIMIT_S} s", file=sys.stderr)
+            return None
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(done.pid, signal.SIGKILL)
+            done.wait()
 
 
 def median(cells, key):

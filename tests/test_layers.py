@@ -18,15 +18,16 @@ MAY = {
     "arguments": {"errors"},
     "outcome": {"errors"},
     "rng": set(),
+    "machine": set(),
     "batch": {"errors", "batch"},
     "source": {"errors", "arguments", "outcome", "rng", "batch", "source"},
-    "feed": BASE | {"source", "batch", "feed"},
+    "feed": BASE | {"machine", "source", "batch", "feed"},
     "backend": {"errors", "batch", "backend"},
     "history": set(),
     "loop": {
         "errors", "arguments", "batch", "feed.feed", "feed.meter", "feed.options", "source.open", "source.arrays",
         "source.protocol", "backend.protocol", "history", "loop"},
-    "reporting": {"errors", "history", "feed.meter", "feed.advice", "reporting"},
+    "reporting": {"errors", "history", "machine", "feed.meter", "feed.advice", "reporting"},
     "testing": BASE | {"source", "testing"},
 }
 """What each part may import of the house. Parts that are not named (api, keras, compat, cli, callbacks) may import all."""

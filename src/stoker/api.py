@@ -8,6 +8,7 @@ Rules: every check is made before any work: before a batch is pulled, a worker s
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from stoker.arguments import whole_number
@@ -18,6 +19,7 @@ from stoker.feed.options import check_options, draw_seed
 from stoker.loop import fit as loop
 from stoker.loop.plan import FitPlan, RunPlan, Validation, epochs_wanted
 from stoker.reporting.choose import make_reporter
+from stoker.reporting.run import run_record
 from stoker.source.arrays import ArraySource
 from stoker.source.open import open_source
 
@@ -76,10 +78,13 @@ def fit(
         validation_batch_size = batch_size
     validation = _validation(validation_data, validation_steps, validation_batch_size, validation_freq)
     verbosity = _verbosity(verbose)
+    run = run_record(model, feed.source.label, backend.name, {
+        "epochs": last, "initial_epoch": first, "steps_per_epoch": steps, "batch_size": batch_size if is_arrays else None,
+        "validation_steps": validation and validation.steps, **dataclasses.asdict(feed.options)})
     return loop.fit(FitPlan(
         backend=backend, model=model, feed=feed, steps=steps, initial_epoch=first, epochs=last, callbacks=callbacks,
         class_weight=class_weight, validation=validation, reporter=make_reporter(verbosity), verbose=verbosity,
-        is_arrays=is_arrays))
+        is_arrays=is_arrays, run=run))
 
 
 def evaluate(

@@ -38,10 +38,23 @@ class EpochRecord:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A whole call of fit."""
+    """What a call of fit was asked to do, and with what.
 
-    epochs: tuple[EpochRecord, ...]
-    reason: str
+    Args:
+        began: when, as ``2026-01-31 23:59:59``, local time.
+        model: the model's name.
+        source: what the batches came from.
+        arguments: of the call, as they were understood; ``seed`` is the one that was drawn where none was given.
+        versions: of Python and the libraries that matter, by name.
+        machine: its system, processor and usable cores.
+    """
+
+    began: str
+    model: str
+    source: str
+    arguments: dict[str, Any]
+    versions: dict[str, str]
+    machine: str
 
 
 class Reporter(Protocol):

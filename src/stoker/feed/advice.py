@@ -4,8 +4,7 @@ By Little's law the number of workers that are busy on average is rate times mak
 kept fed by ``make_s / step_s`` workers (J. D. C. Little, 1961: L = lambda * W). Threads of a source that holds the GIL take turns: together
 they make at most one batch in each ``cpu_s``, however many they are; that is where processes begin to help.
 
-Rules: pure; the same figures give the same words. CPU time well below wall time is called waiting for I/O only where hardly any CPU time
-was used at all, because a busy machine stretches wall time too.
+Rules: pure; the same figures give the same words.
 """
 
 from __future__ import annotations
@@ -17,14 +16,21 @@ from stoker.feed.meter import FeedFigures
 
 SMALL_SHARE = 0.05
 """Waiting less than this share of the time is not worth a word of advice."""
-IDLE_CPU = 0.1
-"""A source whose CPU time is below this share of its wall time waits for something else than a core."""
+IDLE_CPU = 0.25
+"""A source whose CPU time is below this share of its wall time waits for something else than a core. A busy machine stretches wall time
+too, but hardly that far."""
 GIL_ROOM = 0.8
 """Threads that may share the GIL are trusted to keep up where their CPU time fills no more than this share of the model's."""
+GIL_HELD = 0.5
+"""A source is said to hold the GIL where the consumer found it taken more often than this."""
+IN_PARALLEL = 1.2
+"""Threads that used more CPU time than this many times the time that went by ran beside each other, so they release the GIL."""
 MARGIN = 1.1
 """Workers are advised for a tenth more than the model takes."""
 BALANCED = 1.25
 """A feed that could go no faster than this many times the model's pace is about as fast as the model."""
+LAZY = 0.7
+"""Workers that are busy for less than this share of the time were kept from working ahead by the bound on batches."""
 MOST_ADVISED = 64
 FEWEST = 10
 """Fewer batches than this are mostly start-up, and show nothing."""
@@ -49,10 +55,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What one batch takes, in seconds: making it, making it on a core, and the model's step."""
+    """What one batch takes, in seconds: making it, making it on a core, putting it into shared memory, and the model's step."""
 
     make_s: float
     cpu_s: float
+    cross_s: float
     step_s: float
 
 
@@ -71,47 +78,83 @@ def verdict(figures: FeedFigures, cores: int | None = None) -> Verdict:
     if figures.batches < FEWEST:
         return Verdict(f"{figures.batches} batches are too few to judge by", "none")
     batch = _Batch(
-        figures.make_s / figures.made, figures.cpu_s / figures.made,
+        figures.make_s / figures.made, figures.cpu_s / figures.made, figures.cross_s / figures.made,
         max((figures.elapsed_s - figures.wait_s) / figures.batches, 1e-9))
     if figures.wait_share < SMALL_SHARE:
         return _kept_up(figures, batch)
     wait = f"the model waited for data {figures.wait_share:.0%} of the time (input-bound)"
     facts = f"{wait}: {_who_makes(figures, batch)}, the model takes {_pace(1 / batch.step_s)}"
-    needed = max(1, math.ceil(batch.make_s / batch.step_s * MARGIN))
     if figures.lane == "inline":
-        return Verdict(f"{facts}; workers={min(needed, MOST_ADVISED)} would make them beside the model", "input",
-                       min(needed, MOST_ADVISED))
-    if cores is not None and batch.cpu_s > cores * batch.step_s:
+        needed = min(MOST_ADVISED, _needed(batch.make_s, batch))
+        return Verdict(f"{facts}; workers={needed} would make them beside the model", "input", needed)
+    if batch.cross_s > batch.make_s:
+        return _cheaper_crossing(figures, batch, facts)
+    if cores is not None and batch.cpu_s + batch.cross_s > cores * batch.step_s:
         return Verdict(f"{facts}; that is more than {_count(cores, 'core')} can compute: make batches cheaper, or cache them", "input")
-    return _more_workers(figures, batch, facts, needed)
+    if figures.lane == "threads" and _takes_turns(figures, batch):
+        return _processes_instead(figures, batch, facts)
+    return _more_workers(figures, batch, facts)
+
+
+def _needed(busy_s: float, batch: _Batch) -> int:
+    """How many workers keep the model fed, if each batch keeps one busy for so long."""
+    return max(1, math.ceil(busy_s / batch.step_s * MARGIN))
 
 
 def _kept_up(figures: FeedFigures, batch: _Batch) -> Verdict:
     """The model hardly waited: how much faster could it be?"""
-    spare = batch.step_s / batch.make_s * max(1, figures.workers) if batch.make_s > 0 else math.inf
+    busy_s = batch.make_s + batch.cross_s
+    spare = batch.step_s / busy_s * max(1, figures.workers) if busy_s > 0 else math.inf
     if spare < BALANCED and figures.lane != "inline":
         return Verdict(f"the model and its data are about as fast (balanced): {_pace(1 / batch.step_s)} batches/s", "balanced")
     pace = f"the feed could be {spare:.1f}x faster" if spare < 100 else "the feed has ample room"
     return Verdict(f"the model is the limit (model-bound): {pace}", "model")
 
 
-def _more_workers(figures: FeedFigures, batch: _Batch, facts: str, needed: int) -> Verdict:
-    """The model waited for workers: how many of what kind would close the gap?"""
+def _cheaper_crossing(figures: FeedFigures, batch: _Batch, facts: str) -> Verdict:
+    """Most of a worker's time goes into copying what it made into shared memory."""
+    share = batch.cross_s / (batch.make_s + batch.cross_s)
+    cost = f"copying them into shared memory takes {share:.0%} of the workers' time"
+    if batch.make_s <= GIL_ROOM * batch.step_s:
+        count = _needed(batch.make_s, batch)
+        return Verdict(f"{facts}; {cost}: {_count(count, 'thread')} would hand them over as they are", "input", count, False)
+    return Verdict(f"{facts}; {cost}: build batches in stoker.empty(shape, dtype)", "input", _needed(batch.make_s, batch), True)
+
+
+def _takes_turns(figures: FeedFigures, batch: _Batch) -> bool:
+    """Whether threads are held up by each other's GIL, as far as that was seen; if not, whether they may be."""
+    if batch.cpu_s <= GIL_ROOM * batch.step_s or figures.cpu_s > IN_PARALLEL * figures.elapsed_s:
+        return False
+    return figures.gil_share is None or figures.gil_share > GIL_HELD
+
+
+def _processes_instead(figures: FeedFigures, batch: _Batch, facts: str) -> Verdict:
+    # threads that waited for each other's GIL took up to so many times longer by the wall than they would alone
+    alone_s = max(batch.cpu_s, batch.make_s / max(1, figures.workers))
+    count = min(MOST_ADVISED, _needed(alone_s, batch))
+    seen = "the source computes, and threads take turns where it holds the GIL"
+    if figures.gil_share is not None:
+        seen = "the source holds the GIL"
+    return Verdict(
+        f"{facts}; {seen}: {_count(count, 'process')} (processes=True or use_multiprocessing=True) would keep up", "input", count, True)
+
+
+def _more_workers(figures: FeedFigures, batch: _Batch, facts: str) -> Verdict:
+    """The model waited for workers: how many of the same kind would close the gap?"""
     is_threads = figures.lane == "threads"
-    if is_threads and batch.cpu_s > GIL_ROOM * batch.step_s:
-        # threads that waited for each other's GIL took up to so many times longer by the wall than they would alone
-        alone_s = max(batch.cpu_s, batch.make_s / max(1, figures.workers))
-        count = min(MOST_ADVISED, max(1, math.ceil(alone_s / batch.step_s * MARGIN)))
-        return Verdict(
-            f"{facts}; the source computes, and threads take turns where it holds the GIL: "
-            f"{_count(count, 'process')} (processes=True or use_multiprocessing=True) would keep up", "input", count, True)
+    needed = _needed(batch.make_s + batch.cross_s, batch)
     if needed > MOST_ADVISED:
         return Verdict(f"{facts}; {needed} workers would be needed: make batches cheaper, or cache them", "input")
     if needed > figures.workers:
-        why = " (the source waits on I/O)" if batch.cpu_s < IDLE_CPU * batch.make_s else ""
+        hint = " (the source waits on I/O)" if is_threads else " (the source waits on I/O: threads would do)"
+        why = hint if batch.cpu_s < IDLE_CPU * batch.make_s else ""
         kind = "thread" if is_threads else "process"
         return Verdict(f"{facts}; {_count(needed, kind)} would keep up{why}", "input", needed, not is_threads)
-    return Verdict(f"{facts}; the source is uneven, or the machine has no core left: a larger max_queue_size may help", "input")
+    if figures.busy_share < LAZY:
+        return Verdict(
+            f"{facts}; the workers were idle {1 - figures.busy_share:.0%} of the time because all slots were taken (the source is uneven): "
+            "a larger max_queue_size would keep them busy", "input")
+    return Verdict(f"{facts}; the machine has no core left for them: make batches cheaper, or cache them", "input")
 
 
 def _who_makes(figures: FeedFigures, batch: _Batch) -> str:

@@ -15,6 +15,7 @@ import pickle
 import random
 import signal
 import socket
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -143,14 +144,15 @@ class _Worker:
         source = self._sources[ask.source]
         self._packer.begin(slot)
         if isinstance(source, Failure):
-            outcome, make_s, cpu_s = source, 0.0, 0.0
+            outcome, make_s, cpu_s, began_s = source, 0.0, 0.0, perf_counter()
         else:
             seed_globals(ask)
             OFFER.set(self._packer.offer)
-            outcome, make_s, cpu_s = make(source, ask)  # type: ignore[assignment]
+            outcome, make_s, cpu_s, began_s = make(source, ask)  # type: ignore[assignment]
             OFFER.set(None)
         kind, template, offsets, extra = self._packed(outcome)
-        return wire.Record(kind, ask.source, ask.ticket, slot, template, make_s, cpu_s, offsets, extra)
+        cross_s = perf_counter() - began_s - make_s
+        return wire.Record(kind, ask.source, ask.ticket, slot, template, make_s, cpu_s, began_s, cross_s, offsets, extra)
 
     def _packed(self, outcome: Any) -> tuple[int, int, list[int], bytes]:
         if isinstance(outcome, Ended):

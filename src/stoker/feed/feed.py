@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
-from time import monotonic
+from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
 
 from stoker.errors import FeedClosed, SourceError
 from stoker.feed.course import Course
+from stoker.feed.gil import lateness_s
 from stoker.feed.hub import Hub
 from stoker.feed.messages import Ask, Got
 from stoker.feed.meter import Meter
@@ -63,7 +64,7 @@ class Feed:
         options = check_options(
             workers=workers, processes=processes, max_queue_size=max_queue_size, shuffle=shuffle, seed=seed,
             timeout_s=timeout_s)
-        self._set_up(source, options, Hub(options, monotonic), owns_hub=True)
+        self._set_up(source, options, Hub(options, perf_counter), owns_hub=True)
 
     def _set_up(self, source: Any, options: FeedOptions, hub: Hub, *, owns_hub: bool) -> None:
         self.source = open_source(source)
@@ -86,7 +87,7 @@ class Feed:
         self.source.length()
         self.course = Course(self.source.kind, self._key, options.seed, options.shuffle)
         self.window = Window(1, 1)
-        self.meter = Meter("inline", 0, monotonic)
+        self.meter = Meter("inline", 0, perf_counter)
 
     @property
     def kind(self) -> str:
@@ -137,7 +138,7 @@ class Feed:
         if isinstance(self.source, ParallelMap):
             self._puller = Puller(self.source, self.options.max_queue_size)
         self.window = Window(self.options.max_queue_size if ahead else 1, lane.workers, owner)
-        self.meter = Meter(lane.name, lane.workers if ahead else 0, monotonic)
+        self.meter = Meter(lane.name, lane.workers if ahead else 0, perf_counter)
         self._ahead = ahead
         if isinstance(self.source, StreamSource):
             self.source.remember_states(self.window.bound + 1)
@@ -297,7 +298,7 @@ class Feed:
                 self._finish_epoch()
                 return None
         ask, reply = window.take()
-        self.meter.batches += 1
+        self.meter.taken(ask.ticket, ask.index, window.ready)
         if self._ahead and window.room >= self._chunk():
             pump.dispatch(self)
         return ask, reply
@@ -305,6 +306,8 @@ class Feed:
     def _wait(self, pump: Pump) -> None:
         """Wait for the next ticket, through the ends of as many passes as it takes."""
         began = self.meter.clock()
+        if self.meter.wants_probe:
+            self.meter.probed(lateness_s())
         pump.wait(self)
         while not self.is_served() and self.course.at_pass_end:
             self._end_pass()

@@ -38,10 +38,10 @@ class InlineLane(LocalLane):
             return []
         ask = self._asks.popleft()
         source, watch = self._sources[ask.source]
-        outcome, make_s, cpu_s = make(source, ask)
+        outcome, make_s, cpu_s, began_s = make(source, ask)
         if isinstance(outcome, Value):
             outcome = Value(watch.settle(outcome.value))
-        return [Got(0, ask.source, ask.ticket, outcome, make_s, cpu_s)]
+        return [Got(0, ask.source, ask.ticket, outcome, make_s, cpu_s, began_s)]
 
     def at(self, worker: int) -> tuple[int, int] | None:
         return None

@@ -39,6 +39,8 @@ class Got(NamedTuple):
         payload: what ``lane.unpack`` turns into an ``Outcome``.
         make_s: wall time that the source took, in seconds.
         cpu_s: CPU time of the worker's thread in that time, in seconds.
+        began_s: when the worker began, by ``time.perf_counter``, which all processes of a machine share.
+        cross_s: wall time that putting the batch into shared memory took, in seconds; 0 on threads.
     """
 
     worker: int
@@ -47,6 +49,8 @@ class Got(NamedTuple):
     payload: Any
     make_s: float
     cpu_s: float
+    began_s: float
+    cross_s: float = 0.0
 
 
 class Died(NamedTuple):

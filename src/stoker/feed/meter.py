@@ -1,6 +1,7 @@
-"""What a feed cost: times of making and waiting, summed between two looks.
+"""What a feed cost: times of making and waiting, summed between two looks, and a timeline of the latest batches.
 
-Rules: two additions a batch; the clock is read only when the consumer really waits; seconds everywhere.
+Rules: two short records a batch; the clock is read once when a batch is taken, and twice more when the consumer really waits; seconds
+everywhere.
 """
 
 from __future__ import annotations
@@ -8,9 +9,63 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from stoker.feed.messages import Got
 
 QUICK_S = 200e-6
 """A batch made faster than this costs about as much as a message and the wake-up of who gets it."""
+KEPT = 2000
+"""So many of the latest batches of a stretch are in its timeline."""
+PROBES = 32
+"""So often in a stretch it is tried whether the GIL can be had."""
+FEWEST_PROBES = 5
+HELD_S = 0.3e-3
+"""Waking up so much later than asked means that another thread held the GIL, which it may for 0.5 ms (see ``threads.py``)."""
+
+
+class Make(NamedTuple):
+    """One batch being made.
+
+    Args:
+        worker: the number of the worker.
+        ticket: the number of the batch in the feed's stream.
+        began_s: when the worker began, in seconds since the stretch began.
+        make_s: how long the source took.
+        cross_s: how long putting the batch into shared memory took.
+    """
+
+    worker: int
+    ticket: int
+    began_s: float
+    make_s: float
+    cross_s: float
+
+
+class Take(NamedTuple):
+    """One batch being handed out.
+
+    Args:
+        ticket: the number of the batch in the feed's stream.
+        index: what the source was asked for.
+        at_s: when it was handed out, in seconds since the stretch began.
+        wait_s: how long the consumer waited for it.
+        ready: how many more batches lay ready then.
+    """
+
+    ticket: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, as in Ask
+    at_s: float
+    wait_s: float
+    ready: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The latest batches of a stretch, at most 2,000: when each was made, by whom, and when it was handed out."""
+
+    makes: tuple[Make, ...]
+    takes: tuple[Take, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +81,9 @@ class FeedFigures:
         make_s: wall time that making batches took, summed over the workers.
         cpu_s: CPU time of that, summed over the workers.
         made: how many batches were made.
+        cross_s: wall time that putting batches into shared memory took, summed over the workers.
+        gil_share: share of tries, from 0 to 1, in which the consumer could not have the GIL at once while it waited for threads; None
+            where that was not tried often enough.
     """
 
     lane: str
@@ -36,6 +94,8 @@ class FeedFigures:
     make_s: float
     cpu_s: float
     made: int
+    cross_s: float = 0.0
+    gil_share: float | None = None
 
     @property
     def wait_share(self) -> float:
@@ -43,9 +103,10 @@ class FeedFigures:
         return min(1.0, self.wait_s / self.elapsed_s) if self.elapsed_s > 0 else 0.0
 
     @property
-    def room_s(self) -> float:
-        """Worker time not spent making: the window was full, or there was nothing more to make."""
-        return max(0.0, self.elapsed_s * max(1, self.workers) - self.make_s)
+    def busy_share(self) -> float:
+        """Share of the workers' time in which they made batches or put them into shared memory, from 0 to 1."""
+        all_s = self.elapsed_s * max(1, self.workers)
+        return min(1.0, (self.make_s + self.cross_s) / all_s) if all_s > 0 else 0.0
 
 
 class Meter:
@@ -54,7 +115,7 @@ class Meter:
     Args:
         lane: the lane's name.
         workers: how many workers it has.
-        clock: seconds, monotonic.
+        clock: seconds, as ``time.perf_counter``: workers stamp their answers with that.
     """
 
     RECENT = 256
@@ -64,6 +125,8 @@ class Meter:
         self.workers = workers
         self.clock = clock
         self.recent_make_s: deque[float] = deque(maxlen=self.RECENT)
+        self._makes: deque[tuple[int, int, float, float, float]] = deque(maxlen=KEPT)
+        self._takes: deque[tuple[int, int, float, float, int]] = deque(maxlen=KEPT)
         self.batches = 0
         self.wait_s = 0.0
         self._restart()
@@ -74,14 +137,36 @@ class Meter:
         self.wait_s = 0.0
         self._make_s = 0.0
         self._cpu_s = 0.0
+        self._cross_s = 0.0
         self._made = 0
+        self._probes = 0
+        self._held = 0
+        self._makes.clear()
+        self._takes.clear()
 
-    def made(self, make_s: float, cpu_s: float) -> None:
+    def made(self, reply: Got) -> None:
         """A worker made a batch."""
-        self._make_s += make_s
-        self._cpu_s += cpu_s
+        self._make_s += reply.make_s
+        self._cpu_s += reply.cpu_s
+        self._cross_s += reply.cross_s
         self._made += 1
-        self.recent_make_s.append(make_s)
+        self.recent_make_s.append(reply.make_s)
+        self._makes.append((reply.worker, reply.ticket, reply.began_s, reply.make_s, reply.cross_s))
+
+    def taken(self, ticket: int, index: int, ready: int) -> None:
+        """A batch is handed out while so many more lie ready."""
+        self.batches += 1
+        self._takes.append((ticket, index, self.clock(), self.wait_s, ready))
+
+    @property
+    def wants_probe(self) -> bool:
+        """Whether it is worth trying if the GIL can be had."""
+        return self._probes < PROBES and self.lane == "threads"
+
+    def probed(self, late_s: float) -> None:
+        """The consumer slept while it waited, and woke up so much later than it asked to."""
+        self._probes += 1
+        self._held += late_s > HELD_S
 
     @property
     def is_quick(self) -> bool:
@@ -97,7 +182,19 @@ class Meter:
         """The figures so far, without starting anew."""
         return FeedFigures(
             self.lane, self.workers, self.batches, self.clock() - self._began, self.wait_s, self._make_s, self._cpu_s,
-            self._made)
+            self._made, self._cross_s, self._held / self._probes if self._probes >= FEWEST_PROBES else None)
+
+    def timeline(self) -> Timeline:
+        """The latest batches of this stretch."""
+        began = self._began
+        takes = []
+        waited = self._takes[0][3] if self._takes else 0.0
+        for ticket, index, at, wait_s, ready in self._takes:
+            takes.append(Take(ticket, index, at - began, wait_s - waited, ready))
+            waited = wait_s
+        return Timeline(
+            tuple(Make(worker, ticket, at - began, make_s, cross_s) for worker, ticket, at, make_s, cross_s in self._makes),
+            tuple(takes))
 
     def take(self) -> FeedFigures:
         """The figures since the last take, and start anew."""

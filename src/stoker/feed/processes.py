@@ -227,7 +227,8 @@ class ProcessLane:
         else:
             payload = _Parcel(
                 record.slot, record.outcome, record.template, record.offsets, record.extra, hand.unpacker, hand.number)
-        return Got(hand.number, record.source, record.ticket, payload, record.make_s, record.cpu_s)
+        return Got(hand.number, record.source, record.ticket, payload, record.make_s, record.cpu_s,
+            record.began_s, record.cross_s)
 
     def _bury(self, hand: Hand) -> Died:
         """A worker has ended: free its slots, and say how it ended."""

@@ -129,7 +129,7 @@ class Pump:
             if desk.window.ended(reply.worker, reply.ticket) and desk.window.settle_end():
                 desk.stream_ended()
         elif desk.window.got(reply.worker, reply.ticket, reply):
-            desk.meter.made(reply.make_s, reply.cpu_s)
+            desk.meter.made(reply)
         else:
             self.lane.discard(reply.payload)
 

@@ -94,13 +94,13 @@ class ThreadLane(LocalLane):
     def _answer(self, worker: int, ask: Ask) -> Got:
         self._at[worker] = (ask.source, ask.ticket)
         source, watch, lock = self._sources[ask.source]
-        outcome, make_s, cpu_s = make(source, ask)
+        outcome, make_s, cpu_s, began_s = make(source, ask)
         if isinstance(outcome, Value):
             with lock:
                 settled = watch.settle(outcome.value)
             if settled is not outcome.value:
                 outcome = Value(settled)
-        return Got(worker, ask.source, ask.ticket, outcome, make_s, cpu_s)
+        return Got(worker, ask.source, ask.ticket, outcome, make_s, cpu_s, began_s)
 
     def receive(self, timeout_s: float) -> list[Reply]:
         replies: list[Reply] = []

@@ -147,6 +147,11 @@ class Window:
         """Whether the next ticket can be taken."""
         return self.next_out in self._ready
 
+    @property
+    def ready(self) -> int:
+        """How many tickets are answered and not yet taken."""
+        return len(self._ready)
+
     def take(self) -> tuple[Ask, Any]:
         """Hand out the next ticket and its payload."""
         ticket = self.next_out

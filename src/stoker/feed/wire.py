@@ -15,8 +15,9 @@ from stoker.feed.messages import Ask
 
 FRAME = struct.Struct("<cI")
 ASK = struct.Struct("<IQQqQI")
-HEAD = struct.Struct("<BIQIiddHI")
-"""Outcome, source, ticket, slot, template, wall and CPU seconds, number of offsets, bytes that follow."""
+HEAD = struct.Struct("<BIQIiddddHI")
+"""Outcome, source, ticket, slot, template, wall and CPU seconds of making, its beginning, seconds of packing, number of offsets, bytes that
+follow."""
 
 ASKS, ITEMS, SOURCE, DROP, STOP = b"a", b"i", b"s", b"d", b"x"
 VALUE, FAILURE, ENDED = 0, 1, 2
@@ -32,6 +33,8 @@ class Record(NamedTuple):
     template: int
     make_s: float
     cpu_s: float
+    began_s: float
+    cross_s: float
     offsets: list[int]
     extra: bytes
 
@@ -69,13 +72,13 @@ class Parser:
         buffer += data
         start = 0
         while len(buffer) - start >= HEAD.size:
-            outcome, source, ticket, slot, template, make_s, cpu_s, count, length = HEAD.unpack_from(buffer, start)
+            *head, count, length = HEAD.unpack_from(buffer, start)
             middle = start + HEAD.size
             end = middle + 8 * count + length
             if len(buffer) < end:
                 break
             offsets = list(struct.unpack_from(f"<{count}Q", buffer, middle))
             extra = bytes(buffer[middle + 8 * count:end])
-            yield Record(outcome, source, ticket, slot, template, make_s, cpu_s, offsets, extra)
+            yield Record._make((*head, offsets, extra))
             start = end
         del buffer[:start]

@@ -13,11 +13,11 @@ from stoker.rng import begin_item, end_item
 from stoker.source.protocol import Source
 
 
-def make(source: Source, ask: Ask) -> tuple[Outcome, float, float]:
+def make(source: Source, ask: Ask) -> tuple[Outcome, float, float, float]:
     """Make the batch that is asked for.
 
     Returns:
-        What came of it, the wall time and the CPU time of this thread that it took, in seconds.
+        What came of it, the wall time and the CPU time of this thread that it took, and when it began, in seconds.
     """
     began, began_cpu = perf_counter(), thread_time()
     begin_item(ask.seed, ask.pass_number, ask.index)
@@ -28,4 +28,4 @@ def make(source: Source, ask: Ask) -> tuple[Outcome, float, float]:
     except BaseException as error:
         outcome = failure(error)
     end_item()
-    return outcome, perf_counter() - began, thread_time() - began_cpu
+    return outcome, perf_counter() - began, thread_time() - began_cpu, began

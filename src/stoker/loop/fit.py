@@ -110,6 +110,7 @@ class _Fit:
             return progress.reason
         self._batch_size = self._batch_size or -(-progress.samples // progress.steps)
         logs = session.result(progress.raw)
+        self._history.timeline = plan.feed.meter.timeline()
         figures = plan.feed.meter.take()
         reason = None if progress.reason is StopReason.COMPLETED else text_of(progress, expected)
         if plan.validation is not None and plan.validation.wants(epoch) and not self._has_stopped(progress):
@@ -253,6 +254,8 @@ def _history_of(callbacks: Callbacks, plan: FitPlan) -> Any:
     mine.epoch = []
     mine.feed = []
     mine.records = []
+    mine.timeline = None
+    mine.run = plan.run
     return mine
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from stoker.backend.protocol import Backend
 from stoker.feed.feed import Feed
-from stoker.history import Reporter
+from stoker.history import Reporter, RunRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class FitPlan:
         reporter: shows progress.
         verbose: as callbacks read it in their ``params``.
         is_arrays: the training data are whole arrays rather than the user's code.
+        run: what was asked for, to be kept on the History.
     """
 
     backend: Backend
@@ -62,6 +63,7 @@ class FitPlan:
     reporter: Reporter
     verbose: int
     is_arrays: bool = False
+    run: RunRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from rich.text import Text
 
 from stoker.feed.meter import FeedFigures
 from stoker.history import Phase, ReadLogs
-from stoker.reporting.lines import TITLES, usable_cores
+from stoker.machine import usable_cores
+from stoker.reporting.lines import TITLES
 from stoker.reporting.pace import Pace
 from stoker.reporting.strip import Row, strip
 from stoker.reporting.text import closing_line, epoch_line, folded, writable

@@ -6,13 +6,12 @@ Rules: no control characters; output that cannot be written never ends a trainin
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
 from stoker.feed.meter import FeedFigures
 from stoker.history import Phase, ReadLogs
+from stoker.machine import usable_cores
 from stoker.reporting.text import closing_line, epoch_line, writable
 
 TITLES = {"evaluate": "Evaluate", "predict": "Predict"}
@@ -68,8 +67,3 @@ class Lines:
         with contextlib.suppress(OSError, ValueError):
             self._stream.write(writable(line, getattr(self._stream, "encoding", None)) + "\n")
             self._stream.flush()
-
-
-def usable_cores() -> int | None:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
