@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from stoker.feed.advice import verdict
@@ -19,7 +21,7 @@ def figures(lane, workers, make_s, step_s, cpu_share, batches=1000):
 @pytest.mark.parametrize(("given", "bound", "workers", "processes", "words"), [
     (figures("threads", 1, 0.001, 0.010, 0.1), "model", None, None, "the model is the limit"),
     (figures("threads", 1, 0.040, 0.010, 0.05), "input", 5, False, "waits on I/O"),
-    (figures("threads", 2, 0.040, 0.010, 1.0), "input", 5, True, "processes"),
+    (figures("threads", 2, 0.040, 0.010, 1.0), "input", 5, False, "5 threads would keep up"),
     (figures("processes", 2, 0.040, 0.010, 1.0), "input", 5, True, "5 processes would keep up"),
     (figures("inline", 0, 0.010, 0.010, 1.0), "input", 2, None, "beside the model"),
     (figures("threads", 4, 0.010, 0.010, 0.1), "model", None, None, "4.0x faster"),
@@ -32,6 +34,25 @@ def test_the_verdict_names_the_bottleneck_and_the_remedy(given, bound, workers, 
     found = verdict(given)
     assert (found.bound, found.advised_workers, found.processes) == (bound, workers, processes)
     assert words in found.text
+
+
+@pytest.mark.parametrize(("gil_share", "processes", "words"), [(0.9, True, "the source holds the GIL: 5 processes"), (0.1, False, "5 threads")])
+def test_what_was_seen_of_the_gil_decides_between_threads_and_processes(gil_share, processes, words):
+    found = verdict(dataclasses.replace(figures("threads", 1, 0.040, 0.010, 1.0), gil_share=gil_share))
+    assert (found.advised_workers, found.processes) == (5, processes) and words in found.text
+
+
+def test_batches_that_cost_more_to_carry_than_to_make_are_handed_over_by_threads():
+    carried = dataclasses.replace(figures("processes", 1, 0.040, 0.010, 1.0), make_s=1.0, cpu_s=1.0, cross_s=39.0)
+    found = verdict(carried)
+    assert (found.advised_workers, found.processes) == (1, False) and "copying them into shared memory takes 98%" in found.text
+    costly = dataclasses.replace(carried, make_s=15.0, cross_s=25.0)
+    assert "stoker.empty" in verdict(costly).text and verdict(costly).processes is True
+
+
+def test_workers_that_idle_while_the_model_waits_are_short_of_slots():
+    found = verdict(FeedFigures("threads", 2, 100, 2.0, 0.4, 1.6, 1.6, 100, 0.0, 0.0))
+    assert "all slots were taken" in found.text and "max_queue_size" in found.text
 
 
 def test_the_sentence_has_the_rates_of_both():

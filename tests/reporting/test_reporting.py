@@ -58,10 +58,11 @@ def test_a_pipe_gets_a_line_an_epoch_and_no_control_characters():
     stream = io.StringIO()
     drive(Lines(stream, Clock()))
     lines = stream.getvalue().splitlines()
-    assert len(lines) == 3
-    assert lines[0] == "Epoch 1/2  30 steps in 0.00 s  loss 0.1235  val_loss 0.3000  waited for data 40%"
-    assert lines[1].endswith("a callback asked to stop")
-    assert lines[2].startswith("stoker: the model waited for data 40% of the time (input-bound)")
+    assert len(lines) == 4
+    assert lines[0] == "Epoch 1/2  30 steps in 0.00 s  loss 0.1235  val_loss 0.3000  waited for data 40% (input-bound)"
+    assert lines[2].endswith("a callback asked to stop")
+    assert lines[1] == lines[3], "the verdict is told when the model first waits, and at the end"
+    assert lines[3].startswith("stoker: the model waited for data 40% of the time (input-bound)")
     assert stream.getvalue().isascii() and all(character.isprintable() or character == "\n" for character in stream.getvalue())
 
 

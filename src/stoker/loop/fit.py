@@ -112,6 +112,7 @@ class _Fit:
         logs = session.result(progress.raw)
         self._history.timeline = plan.feed.meter.timeline()
         figures = plan.feed.meter.take()
+        self._history.feed.append(figures)
         reason = None if progress.reason is StopReason.COMPLETED else text_of(progress, expected)
         if plan.validation is not None and plan.validation.wants(epoch) and not self._has_stopped(progress):
             logs.update({f"val_{name}": value for name, value in self._validate(plan.validation, epoch).items()})
@@ -175,7 +176,6 @@ class _Fit:
         self, epoch: int, progress: Progress, logs: dict[str, Any], figures: Any, elapsed_s: float, expected: int | None
     ) -> None:
         """Keep what happened on the History that callers get."""
-        self._history.feed.append(figures)
         self._history.records.append(EpochRecord(
             epoch, progress.steps, progress.samples, dict(logs), figures, elapsed_s, text_of(progress, expected)))
 

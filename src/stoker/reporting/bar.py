@@ -20,7 +20,7 @@ from stoker.machine import usable_cores
 from stoker.reporting.lines import TITLES
 from stoker.reporting.pace import Pace
 from stoker.reporting.strip import Row, strip
-from stoker.reporting.text import closing_line, epoch_line, folded, writable
+from stoker.reporting.text import Told, epoch_line, folded, writable
 
 GLYPHS, ASCII_GLYPHS = "\u2501\u2500", "#-"
 LEAST_WIDTH = 20
@@ -51,7 +51,7 @@ class Bar:
         self._began_s = clock()
         self._logs: dict[str, float] = {}
         self._look: Callable[[], FeedFigures] | None = None
-        self._figures: FeedFigures | None = None
+        self._told = Told(usable_cores())
 
     def train_begin(self, epochs: int, initial_epoch: int, steps: int | None) -> None:
         self._epochs = epochs
@@ -84,19 +84,17 @@ class Bar:
         if self._phase == "validate":
             self._phase, self._done = "train", self._train_done
             return
-        self._figures, self._above = figures, None
+        self._above = None
         title = TITLES.get(self._phase) or f"Epoch {epoch + 1}/{self._epochs}"
         line = epoch_line(title, self._done, self._clock() - self._began_s, logs, figures, reason)
         self._title = ""
         self._stop()
         self._say(line)
+        self._say(self._told.after_epoch(figures, self._epochs - epoch - 1))
 
     def close(self) -> None:
         self._stop()
-        text = closing_line(self._figures, usable_cores())
-        if text:
-            self._say(text)
-        self._figures = None
+        self._say(self._told.at_end())
 
     def _row(self) -> Row:
         figures = None if self._look is None else self._look()
@@ -123,6 +121,8 @@ class Bar:
 
     def _say(self, line: str) -> None:
         """Write what stays."""
+        if not line:
+            return
         text = folded(writable(line, self._console.encoding), max(LEAST_WIDTH, self._console.width - 1))
         self._safely(lambda: self._console.print(text, markup=False, highlight=False, soft_wrap=True))
 

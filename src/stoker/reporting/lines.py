@@ -9,10 +9,9 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from stoker.feed.meter import FeedFigures
 from stoker.history import Phase, ReadLogs
 from stoker.machine import usable_cores
-from stoker.reporting.text import closing_line, epoch_line, writable
+from stoker.reporting.text import Told, epoch_line, writable
 
 TITLES = {"evaluate": "Evaluate", "predict": "Predict"}
 
@@ -32,7 +31,7 @@ class Lines:
         self._began_s = clock()
         self._steps = 0
         self._phase: Phase = "train"
-        self._figures: FeedFigures | None = None
+        self._told = Told(usable_cores())
 
     def train_begin(self, epochs: int, initial_epoch: int, steps: int | None) -> None:
         self._epochs = epochs
@@ -52,17 +51,14 @@ class Lines:
             self._phase = "train"
             return
         title = TITLES.get(self._phase) or f"Epoch {epoch + 1}/{self._epochs}"
-        self._figures = figures
         self._write(epoch_line(title, self._steps, self._clock() - self._began_s, logs, figures, reason))
+        self._write(self._told.after_epoch(figures, self._epochs - epoch - 1))
 
     def close(self) -> None:
-        text = closing_line(self._figures, usable_cores())
-        if text:
-            self._write(text)
-        self._figures = None
+        self._write(self._told.at_end())
 
     def _write(self, line: str) -> None:
-        if self._stream is None:
+        if self._stream is None or not line:
             return
         with contextlib.suppress(OSError, ValueError):
             self._stream.write(writable(line, getattr(self._stream, "encoding", None)) + "\n")

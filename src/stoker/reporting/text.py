@@ -81,10 +81,43 @@ def epoch_line(title: str, steps: int, elapsed_s: float, logs: Mapping[str, Any]
     """What stays of an epoch: how long it took, what came out, how long the model waited, and why it ended early if it did."""
     parts = [title, f"{steps} steps in {duration(elapsed_s)}", logs_text(logs)]
     if figures is not None and figures.elapsed_s > 0:
-        parts.append(f"waited for data {figures.wait_share:.0%}")
+        parts.append(f"waited for data {figures.wait_share:.0%}{_bound(figures)}")
     if reason:
         parts.append(reason)
     return "  ".join(part for part in parts if part)
+
+
+def _bound(figures: FeedFigures) -> str:
+    """The limit in a word, where it is not the model."""
+    bound = verdict(figures).bound
+    return {"input": " (input-bound)", "balanced": " (balanced)"}.get(bound, "")
+
+
+class Told:
+    """What has been said of the feed in a call: the verdict once as soon as the model waits, and again at the end.
+
+    Args:
+        cores: that can be used.
+    """
+
+    def __init__(self, cores: int) -> None:
+        self._cores = cores
+        self._figures: FeedFigures | None = None
+        self._is_warned = False
+
+    def after_epoch(self, figures: FeedFigures | None, epochs_left: int) -> str:
+        """What is to be said after an epoch: nothing, or the first time that the model waited, what would mend it."""
+        self._figures = figures
+        if figures is None or self._is_warned or epochs_left < 1:
+            return ""
+        found = verdict(figures, self._cores)
+        self._is_warned = found.bound == "input"
+        return f"stoker: {found.text}" if self._is_warned else ""
+
+    def at_end(self) -> str:
+        """The verdict on the call."""
+        figures, self._figures = self._figures, None
+        return closing_line(figures, self._cores)
 
 
 def closing_line(figures: FeedFigures | None, cores: int | None = None) -> str:
