@@ -25,6 +25,7 @@ from stoker.feed.feed import Feed
 from stoker.rng import rng
 from stoker.source.indexed import Sequence
 from stoker.source.parallel import parallel_map
+from stoker.stacks import dump
 
 __all__ = [
     "BackendError",
@@ -44,6 +45,7 @@ __all__ = [
     "WorkerDied",
     "WorkerError",
     "WorkerHung",
+    "dump",
     "empty",
     "evaluate",
     "evaluate_generator",

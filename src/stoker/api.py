@@ -22,6 +22,7 @@ from stoker.reporting.choose import make_reporter
 from stoker.reporting.run import run_record
 from stoker.source.arrays import ArraySource
 from stoker.source.open import open_source
+from stoker.stacks import dump_on_signal
 
 DEFAULT_BATCH_SIZE = 32
 
@@ -81,10 +82,12 @@ def fit(
     run = run_record(model, feed.source.label, backend.name, {
         "epochs": last, "initial_epoch": first, "steps_per_epoch": steps, "batch_size": batch_size if is_arrays else None,
         "validation_steps": validation and validation.steps, **dataclasses.asdict(feed.options)})
-    return loop.fit(FitPlan(
+    plan = FitPlan(
         backend=backend, model=model, feed=feed, steps=steps, initial_epoch=first, epochs=last, callbacks=callbacks,
         class_weight=class_weight, validation=validation, reporter=make_reporter(verbosity), verbose=verbosity,
-        is_arrays=is_arrays, run=run))
+        is_arrays=is_arrays, run=run)
+    with dump_on_signal():
+        return loop.fit(plan)
 
 
 def evaluate(
@@ -114,7 +117,8 @@ def evaluate(
     backend.require_compiled(model, "evaluate")
     plan = _run_plan(backend, model, source, (batch_size, steps, callbacks, verbose),
                      {"workers": workers, "processes": processes, "max_queue_size": max_queue_size, "timeout_s": timeout_s})
-    logs = loop.evaluate(plan)
+    with dump_on_signal():
+        logs = loop.evaluate(plan)
     values = list(logs.values())
     return logs if return_dict else values[0] if len(values) == 1 else values
 
@@ -145,7 +149,8 @@ def predict(
         source = (source,)
     plan = _run_plan(load_backend(), model, source, (batch_size, steps, callbacks, verbose),
                      {"workers": workers, "processes": processes, "max_queue_size": max_queue_size, "timeout_s": timeout_s})
-    return loop.predict(plan)
+    with dump_on_signal():
+        return loop.predict(plan)
 
 
 def fit_generator(

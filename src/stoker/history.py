@@ -72,6 +72,9 @@ class Reporter(Protocol):
     def batch_end(self, step: int, read_logs: ReadLogs) -> None:
         """Batch ``step`` (from 0) has been handed to the device. Reading logs waits for the device: do it seldom."""
 
+    def stalled(self, text: str, waited_s: float) -> None:
+        """No batch has come for so many seconds; told each second from the tenth on."""
+
     def epoch_end(self, epoch: int, logs: dict[str, float], figures: Any, reason: str | None) -> None:
         """What ``epoch_begin`` announced has ended; ``reason`` where it ended early."""
 
@@ -89,6 +92,9 @@ class Silent:
         """See ``Reporter``."""
 
     def batch_end(self, step: int, read_logs: ReadLogs) -> None:
+        """See ``Reporter``."""
+
+    def stalled(self, text: str, waited_s: float) -> None:
         """See ``Reporter``."""
 
     def epoch_end(self, epoch: int, logs: dict[str, float], figures: Any, reason: str | None) -> None:

@@ -36,7 +36,8 @@ def test_the_verdict_names_the_bottleneck_and_the_remedy(given, bound, workers, 
     assert words in found.text
 
 
-@pytest.mark.parametrize(("gil_share", "processes", "words"), [(0.9, True, "the source holds the GIL: 5 processes"), (0.1, False, "5 threads")])
+@pytest.mark.parametrize(("gil_share", "processes", "words"), [
+    (0.9, True, "the source holds the GIL: 5 processes"), (0.1, False, "5 threads")])
 def test_what_was_seen_of_the_gil_decides_between_threads_and_processes(gil_share, processes, words):
     found = verdict(dataclasses.replace(figures("threads", 1, 0.040, 0.010, 1.0), gil_share=gil_share))
     assert (found.advised_workers, found.processes) == (5, processes) and words in found.text

@@ -141,6 +141,10 @@ def _processes_instead(figures: FeedFigures, batch: _Batch, facts: str) -> Verdi
 
 def _more_workers(figures: FeedFigures, batch: _Batch, facts: str) -> Verdict:
     """The model waited for workers: how many of the same kind would close the gap?"""
+    if figures.busy_share < LAZY:
+        return Verdict(
+            f"{facts}; the workers were idle {1 - figures.busy_share:.0%} of the time because all slots were taken (the source is uneven): "
+            "a larger max_queue_size would keep them busy", "input")
     is_threads = figures.lane == "threads"
     needed = _needed(batch.make_s + batch.cross_s, batch)
     if needed > MOST_ADVISED:
@@ -150,10 +154,6 @@ def _more_workers(figures: FeedFigures, batch: _Batch, facts: str) -> Verdict:
         why = hint if batch.cpu_s < IDLE_CPU * batch.make_s else ""
         kind = "thread" if is_threads else "process"
         return Verdict(f"{facts}; {_count(needed, kind)} would keep up{why}", "input", needed, not is_threads)
-    if figures.busy_share < LAZY:
-        return Verdict(
-            f"{facts}; the workers were idle {1 - figures.busy_share:.0%} of the time because all slots were taken (the source is uneven): "
-            "a larger max_queue_size would keep them busy", "input")
     return Verdict(f"{facts}; the machine has no core left for them: make batches cheaper, or cache them", "input")
 
 

@@ -48,6 +48,8 @@ def _settle_in(stack: int) -> None:
     """Hygiene: die with the server, leave Ctrl-C to the parent, show the stack when asked, touch no terminal."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "SIGUSR1"):  # asks the parent what its workers do; whoever sends it to the whole group means no harm
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if hasattr(signal, "SIGUSR2"):

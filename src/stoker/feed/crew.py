@@ -25,9 +25,10 @@ from stoker.feed.parcel import Unpacker
 from stoker.feed.wire import Parser
 
 PROGRAM = (
-    "import sys, json; sys.path[:] = json.loads(sys.argv[2]); "
-    "import numpy, stoker.feed.child, stoker.feed.server as s; s.serve(int(sys.argv[1]), int(sys.argv[3]))"
+    "import sys, json; sys.path[:], sys.argv[:], fd, parent = json.loads(sys.argv[1]); "
+    "import numpy, stoker.feed.child, stoker.feed.server as s; s.serve(fd, parent)"
 )
+"""What the server runs: with the search path and the arguments of this process, which the user's code may read."""
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 CHAOS = "STOKER_CHAOS"
 """Environment variable: the probability with which a worker kills itself before an item, to try a training under fire."""
@@ -92,7 +93,7 @@ class Crew:
         quiet = {**os.environ, **dict.fromkeys(ONE_THREAD, "1"), "CUDA_VISIBLE_DEVICES": ""}
         with theirs, _closing_on_error(self.control):
             self._server = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, str(theirs.fileno()), json.dumps(sys.path), str(os.getpid())], pass_fds=[theirs.fileno()],
+                [sys.executable, "-c", PROGRAM, json.dumps([sys.path, sys.argv, theirs.fileno(), os.getpid()])], pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL, env=quiet, process_group=0)
         self._lines = b""
         self._by_pid: dict[int, Hand] = {}

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from stoker.errors import FeedClosed, SourceError
 from stoker.feed.course import Course
+from stoker.feed.epoch import Epoch
 from stoker.feed.gil import lateness_s
 from stoker.feed.hub import Hub
 from stoker.feed.messages import Ask, Got
@@ -72,12 +73,14 @@ class Feed:
         self.timeout_s = options.timeout_s
         self.before_pass_end: Callable[[], None] | None = None
         """Called before ``on_epoch_end`` of the source; a training loop waits here until its last batch has been read."""
+        self.on_stall: Callable[[str, float], None] | None = None
+        """Called each second of a wait that is longer than 10 s, with what is waited for and for how long, in seconds."""
         self._hub = hub
         self._owns_hub = owns_hub
         self._key = hub.new_key()
         self._pump: Pump | None = None
         self._trouble: Failure | None = None
-        self._epoch: _Epoch | None = None
+        self._epoch: Epoch | None = None
         self._over = False
         self._last_ticket = math.inf
         self._last_pass = math.inf
@@ -189,7 +192,7 @@ class Feed:
             raise SourceError(
                 "an iterator does not say how many batches an epoch has", where=self.source.label, expected="steps",
                 remedy="Pass the number of batches.")
-        self._epoch = _Epoch(self, self._begin_epoch(steps))
+        self._epoch = Epoch(self, self._begin_epoch(steps))
         if self._ahead:
             self._pump.dispatch(self)
         return self._epoch
@@ -283,8 +286,13 @@ class Feed:
         """Whether the consumer need not wait: its next ticket is ready, or its epoch is over (the pump asks)."""
         return self.window.is_ready() or (self._epoch is not None and self._epoch.is_over())
 
-    def _take(self, epoch: _Epoch) -> tuple[Ask, Any] | None:
-        """The next ticket of an epoch, in order; None where the epoch is over."""
+    def stalled(self, text: str, waited_s: float) -> None:
+        """No batch has come for a long time (the pump tells each second)."""
+        if self.on_stall is not None:
+            self.on_stall(text, waited_s)
+
+    def take(self, epoch: Epoch) -> tuple[Ask, Any] | None:
+        """The next ticket of an epoch, in order; None where the epoch is over (``Epoch`` calls this)."""
         window, pump = self.window, self._open_pump()
         if self._ahead and self.course.at_pass_end and window.is_idle:
             self._end_pass()
@@ -335,8 +343,8 @@ class Feed:
         if self._trouble is not None:
             unwrap(self._trouble)
 
-    def _unpack(self, ask: Ask, reply: Got | Failure) -> Any:
-        """What the source made, or its error with a note that says where."""
+    def unpack(self, ask: Ask, reply: Got | Failure) -> Any:
+        """What the source made, or its error with a note that says where (``Epoch`` calls this)."""
         outcome = reply if isinstance(reply, Failure) else self._open_pump().lane.unpack(reply.payload)
         if type(outcome) is Value:
             return outcome.value
@@ -366,29 +374,3 @@ class Feed:
         self.options = dataclasses.replace(self.options, seed=seed, shuffle=shuffle)
         self.course = Course(self.source.kind, self._key, seed, shuffle)
         self.course.go_to(*place)
-
-
-class _Epoch:
-    """The batches of one epoch; after an error of the source ``next()`` goes on with the next batch."""
-
-    def __init__(self, feed: Feed, end: int | None) -> None:
-        self._feed = feed
-        self._end = end
-        self._first = feed.window.next_out
-        self._is_closed = False
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        taken = None if self._is_closed else self._feed._take(self)
-        if taken is None:
-            self._is_closed = True
-            raise StopIteration
-        return self._feed._unpack(*taken)
-
-    def is_over(self) -> bool:
-        """Whether every batch of this epoch has been taken, as far as its end is known."""
-        if self._end is None:
-            self._end = self._feed.course.pass_end(self._first)
-        return self._end is not None and self._feed.window.next_out >= self._end

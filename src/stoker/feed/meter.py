@@ -188,7 +188,7 @@ class Meter:
         """The latest batches of this stretch."""
         began = self._began
         takes = []
-        waited = self._takes[0][3] if self._takes else 0.0
+        waited = self._takes[0][3] if self.batches > KEPT else 0.0
         for ticket, index, at, wait_s, ready in self._takes:
             takes.append(Take(ticket, index, at - began, wait_s - waited, ready))
             waited = wait_s

@@ -22,8 +22,9 @@ from stoker.feed.faults import (
     patience_s,
 )
 from stoker.feed.lane import Lane
-from stoker.feed.messages import Died, Got, Reply
+from stoker.feed.messages import Ask, Died, Got, Reply
 from stoker.feed.meter import Meter
+from stoker.feed.overview import OPEN, STALL_S, stall_text
 from stoker.feed.window import Window
 from stoker.outcome import Ended, Failure
 from stoker.source.protocol import Source
@@ -50,6 +51,9 @@ class Desk(Protocol):
     def is_served(self) -> bool:
         """Whether the consumer need not wait: its next ticket is ready, or its epoch is over."""
 
+    def stalled(self, text: str, waited_s: float) -> None:
+        """No batch has come for a long time; told each second of that."""
+
 
 class Pump:
     """The lane and the feeds that are fed from it.
@@ -62,10 +66,10 @@ class Pump:
     def __init__(self, lane: Lane, clock: Callable[[], float]) -> None:
         self.lane = lane
         self.clock = clock
-        self.on_tick: Callable[[Pump, Desk], None] | None = None
-        """Called each second of a wait for one batch; shows a stall while it lasts."""
         self._desks: dict[int, Desk] = {}
         self._silence = Silence(lane.workers)
+        self._waiting_since_s = 0.0
+        OPEN.add(self)
 
     def add(self, key: int, desk: Desk) -> None:
         """Feed this one too.
@@ -99,6 +103,7 @@ class Pump:
             WorkerHung: the worker that should make it is silent for longer than its patience.
             WorkerDied: workers die whatever they do.
         """
+        self._waiting_since_s = self.clock()
         replies = self.lane.receive(0.0)
         while True:
             if replies:
@@ -158,20 +163,45 @@ class Pump:
 
     def _judge_silence(self, desk: Desk) -> None:
         """Nothing came for a tick: has the worker we wait for been silent for too long?"""
-        if self.on_tick is not None:
-            self.on_tick(self, desk)
+        now_s = self.clock()
         worker = desk.window.worker_of(desk.window.next_out)
-        if worker is None:
+        silent_s = 0.0 if worker is None else self._silence.length_s(worker, now_s)
+        if now_s - self._waiting_since_s >= STALL_S:
+            self._tell_of_stall(desk, worker, silent_s, now_s - self._waiting_since_s)
+        if worker is None or silent_s <= patience_s(desk.timeout_s, desk.meter.slowest_usual_s()):
             return
-        silent_s = self._silence.length_s(worker, self.clock())
-        if silent_s <= patience_s(desk.timeout_s, desk.meter.slowest_usual_s()):
-            return
-        source, at = self.lane.at(worker) or (None, None)
-        culprit = desk if source is None else self._desks.get(source, desk)
-        ask = culprit.window.current(worker, at)
+        ask, culprit = self._making(worker, desk)
         stack = self.lane.stack(worker)
         self.lane.kill(worker)
         raise hung_error(ask, worker, silent_s, stack, culprit.source.label)
+
+    def _making(self, worker: int, desk: Desk) -> tuple[Ask | None, Desk]:
+        """What a worker is making, and for whom: ``desk`` where the lane does not tell."""
+        source, at = self.lane.at(worker) or (None, None)
+        owner = desk if source is None else self._desks.get(source, desk)
+        return owner.window.current(worker, at), owner
+
+    def _tell_of_stall(self, desk: Desk, worker: int | None, busy_s: float, waited_s: float) -> None:
+        ask = None if worker is None else self._making(worker, desk)[0]
+        desk.stalled(stall_text(worker, ask, desk.window.awaited(), busy_s, waited_s), waited_s)
+
+    def describe(self) -> list[str]:
+        """What is ready for each feed, and what every worker that has begun does, with its stack."""
+        desks = list(self._desks.values())
+        texts = [
+            f"stoker: {desk.source.label}, {self.lane.name}: {desk.window.next_out} batches handed out, {desk.window.ready} ready"
+            for desk in desks]
+        for worker in range(self.lane.workers if desks else 0):
+            stack = self.lane.stack(worker)
+            ask, owner = self._making(worker, desks[0])
+            if ask is not None:
+                busy_s = self._silence.length_s(worker, self.clock())
+                texts.append(f"worker {worker} has been making index {ask.index} of {owner.source.label} for {busy_s:.1f} s")
+            elif stack:
+                texts.append(f"worker {worker} is idle")
+            if stack:
+                texts.append(stack.rstrip())
+        return texts
 
     def close(self) -> None:
         """Let go of what is ready, and end the lane."""
@@ -179,4 +209,5 @@ class Pump:
             for reply in desk.window.drain():
                 if isinstance(reply, Got):
                     self.lane.discard(reply.payload)
+        OPEN.discard(self)
         self.lane.close()

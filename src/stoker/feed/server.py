@@ -33,6 +33,8 @@ def serve(fd: int, parent: int) -> None:
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     control = socket.socket(fileno=fd)
     workers: set[int] = set()
     watched = [control.fileno(), wake_read, *_watch(parent)]

@@ -168,6 +168,11 @@ class Window:
         """The worker that has been asked for a ticket and has not answered."""
         return next((worker for worker, tickets in enumerate(self._assigned) if ticket in tickets), None)
 
+    def awaited(self) -> int | None:
+        """The index of the ticket that is taken next; None if it has not been issued."""
+        ask = self._asks.get(self.next_out)
+        return ask.index if ask else None
+
     def open_asks(self, worker: int) -> int:
         """How many asks a worker has not answered."""
         return len(self._assigned[worker])

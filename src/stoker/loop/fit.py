@@ -86,6 +86,7 @@ class _Fit:
         class_weights = read_class_weight(plan.class_weight, outputs)
         plan.feed.plan(epochs=plan.epochs - first, steps=plan.steps)
         plan.feed.before_pass_end = self._session.wait
+        plan.feed.on_stall = plan.reporter.stalled
         with plan.feed, self._open_feeds:
             for epoch in range(first, plan.epochs):
                 reader = BatchReader(plan.backend.describe(plan.model), class_weights)
@@ -162,6 +163,7 @@ class _Fit:
         if feed is None or (validation.steps is not None and feed.kind != "stream"):
             feed = self._open_feed(validation)
             feed.before_pass_end = self._session.wait
+            feed.on_stall = self._plan.reporter.stalled
             self._validation = feed
         return feed
 
@@ -202,6 +204,7 @@ def _run(plan: RunPlan, phase: Phase, shown: ShownPhase, outputs: Outputs | None
             outputs.convert = session.outputs
         plan.feed.plan(epochs=1, steps=plan.steps)
         plan.feed.before_pass_end = session.wait
+        plan.feed.on_stall = plan.reporter.stalled
         callbacks.tell(f"{phase}_begin", {})
         with plan.feed as feed:
             expected = expected_steps(feed, plan.steps)

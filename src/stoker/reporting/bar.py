@@ -80,6 +80,9 @@ class Bar:
                 self._show()
             self._next_step = self._pace.next_step
 
+    def stalled(self, text: str, waited_s: float) -> None:
+        self._show(text)
+
     def epoch_end(self, epoch: int, logs: dict[str, float], figures: Any, reason: str | None) -> None:
         if self._phase == "validate":
             self._phase, self._done = "train", self._train_done
@@ -101,19 +104,20 @@ class Bar:
         wait_share = figures.wait_share if figures is not None and figures.batches else None
         return Row(self._title, self._steps, self._done, self._pace.elapsed_s, self._logs, wait_share)
 
-    def _show(self) -> None:
+    def _show(self, note: str = "") -> None:
         if self._gave_up:
             return
         row = self._row()
         rows = [row] if self._above is None else [self._above, row]
-        self._safely(lambda: self._draw(rows))
+        self._safely(lambda: self._draw(rows, note))
 
-    def _draw(self, rows: list[Row]) -> None:
+    def _draw(self, rows: list[Row], note: str) -> None:
         encoding = self._console.encoding
         glyphs = GLYPHS if encoding.startswith("utf") else ASCII_GLYPHS
         width = max(LEAST_WIDTH, self._console.width - 1)
-        drawn = Text("\n", no_wrap=True, overflow="crop").join(
-            Text.assemble(*((writable(text, encoding), style) for text, style in strip(row, width, glyphs))) for row in rows)
+        drawn = Text("\n", no_wrap=True, overflow="crop").join([
+            *(Text.assemble(*((writable(text, encoding), style) for text, style in strip(row, width, glyphs))) for row in rows),
+            *(Text(line, "yellow") for line in folded(writable(note, encoding), width).splitlines())])
         if self._live is None:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()

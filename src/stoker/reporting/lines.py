@@ -31,6 +31,7 @@ class Lines:
         self._began_s = clock()
         self._steps = 0
         self._phase: Phase = "train"
+        self._next_stall_s = 0.0
         self._told = Told(usable_cores())
 
     def train_begin(self, epochs: int, initial_epoch: int, steps: int | None) -> None:
@@ -43,8 +44,14 @@ class Lines:
             self._steps = 0
 
     def batch_end(self, step: int, read_logs: ReadLogs) -> None:
+        self._next_stall_s = 0.0
         if self._phase != "validate":
             self._steps = step + 1
+
+    def stalled(self, text: str, waited_s: float) -> None:
+        if waited_s >= self._next_stall_s:
+            self._write(f"stoker: {text}")
+            self._next_stall_s = 2 * waited_s
 
     def epoch_end(self, epoch: int, logs: dict[str, float], figures: Any, reason: str | None) -> None:
         if self._phase == "validate":

@@ -1,0 +1,35 @@
+"""The iterator that ``Feed.epoch`` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stoker.feed.feed import Feed
+
+
+class Epoch:
+    """The batches of one epoch; after an error of the source ``next()`` goes on with the next batch."""
+
+    def __init__(self, feed: Feed, end: int | None) -> None:
+        self._feed = feed
+        self._end = end
+        self._first = feed.window.next_out
+        self._is_closed = False
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        taken = None if self._is_closed else self._feed.take(self)
+        if taken is None:
+            self._is_closed = True
+            raise StopIteration
+        return self._feed.unpack(*taken)
+
+    def is_over(self) -> bool:
+        """Whether every batch of this epoch has been taken, as far as its end is known."""
+        if self._end is None:
+            self._end = self._feed.course.pass_end(self._first)
+        return self._end is not None and self._feed.window.next_out >= self._end
