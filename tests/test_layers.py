@@ -28,6 +28,7 @@ MAY = {
         "errors", "arguments", "batch", "feed.feed", "feed.meter", "feed.options", "source.open", "source.arrays",
         "source.protocol", "backend.protocol", "history", "loop"},
     "reporting": {"errors", "history", "machine", "feed.meter", "feed.advice", "reporting"},
+    "profiling": BASE | {"machine", "source", "batch", "feed", "profiling"},
     "testing": BASE | {"source", "testing"},
 }
 """What each part may import of the house. Parts that are not named (api, keras, compat, cli, callbacks) may import all."""

@@ -22,6 +22,7 @@ from stoker.errors import (
 )
 from stoker.feed.empty import empty
 from stoker.feed.feed import Feed
+from stoker.profiling.call import profile
 from stoker.rng import rng
 from stoker.source.indexed import Sequence
 from stoker.source.parallel import parallel_map
@@ -54,5 +55,6 @@ __all__ = [
     "parallel_map",
     "predict",
     "predict_generator",
+    "profile",
     "rng",
 ]

@@ -1,4 +1,4 @@
-"""``stoker demo``, ``stoker run SCRIPT``, ``stoker profile SCRIPT``.
+"""``stoker demo``, ``stoker run SCRIPT``, ``stoker profile MODULE:FACTORY``.
 
 Rules: parses, calls, prints, and gives the exit status; each command's part is imported only when it is asked for. What follows ``run``
 or ``profile`` goes to that part as it is.
@@ -53,14 +53,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _profile(words: list[str]) -> int:
-    try:
-        from stoker.cli.profile import main as profile  # type: ignore[import-not-found]
-    except ModuleNotFoundError as error:
-        if error.name != "stoker.cli.profile":
-            raise
-        print("stoker: this version has no profile command", file=sys.stderr)
-        return 2
-    return profile(words) or 0
+    from stoker.cli.profile import main as profile
+
+    return profile(words)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,5 +68,5 @@ def _parser() -> argparse.ArgumentParser:
         description="Trains a small convolutional net on handwritten digits, from a Sequence and from a generator, in about a minute, "
         "and writes history.png into the current folder.")
     commands.add_parser("run", help="run a script written for Keras 1 or 2 as it is", add_help=False)
-    commands.add_parser("profile", help="run a script and say what held its training back", add_help=False)
+    commands.add_parser("profile", help="draw items from a source and say how it will feed a model", add_help=False)
     return parser

@@ -1,0 +1,122 @@
+"""Draws items on a worker while the caller's thread watches the clock and tries whether it can have the GIL.
+
+Rules: no wait is longer than the deadline that is passed in; the lane is closed whatever happens.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from time import perf_counter
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from stoker.errors import StokerWarning
+from stoker.feed.gil import lateness_s
+from stoker.feed.lane import Lane
+from stoker.feed.messages import Ask, Died
+from stoker.feed.meter import HELD_S
+from stoker.outcome import Outcome
+from stoker.source.protocol import Source
+
+TRIES_AT_ONCE = 64
+"""After so many tries within one item the caller's thread tries now and then only: trying costs a core."""
+PAUSE_S = 0.01
+FEWEST_TRIES = 10
+
+
+class Made(NamedTuple):
+    """One item that was asked for, and what came of it."""
+
+    pass_number: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, as in Ask
+    outcome: Outcome
+    make_s: float
+    cpu_s: float
+
+
+class NotInTime(Exception):
+    """The deadline came first; the text says where the worker is, if that is known."""
+
+
+class Drawer:
+    """One lane, asked by hand.
+
+    Args:
+        lane: its workers.
+    """
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._sources = 0
+        self._tickets = 0
+        self._tries = 0
+        self._held = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", StokerWarning)  # a source that hangs is among the findings
+            self._lane.close()
+
+    def add(self, source: Source) -> int:
+        """Make a source known; its key."""
+        self._lane.add_source(self._sources, source)
+        self._sources += 1
+        return self._sources - 1
+
+    def draw(
+        self, key: int, places: Sequence[tuple[int, int]], until_s: float, *, worker: int = 0, seed: int = 0, item: Any = None,
+        probe: bool = False,
+    ) -> list[Made]:
+        """Have items made by one worker, one after the other.
+
+        Args:
+            key: the source.
+            places: pass and index of each.
+            until_s: when to give up, by ``perf_counter``.
+            worker: who makes them.
+            seed: what their randomness derives from.
+            item: what was pulled for them.
+            probe: try meanwhile whether the GIL can be had.
+
+        Raises:
+            NotInTime: it is not done by then, or the worker died.
+        """
+        asks = [Ask(key, self._tickets + number, *place, seed, item) for number, place in enumerate(places)]
+        self._tickets += len(asks)
+        self._lane.send(worker, asks)
+        made: list[Made] = []
+        tries = 0
+        while len(made) < len(asks):
+            replies = self._lane.receive(0.0 if probe and tries < TRIES_AT_ONCE else PAUSE_S)
+            for reply in replies:
+                if isinstance(reply, Died):
+                    raise NotInTime(f"the worker process was {reply.cause}")
+                made.append(Made(*places[len(made)], self._lane.unpack(reply.payload), reply.make_s, reply.cpu_s))
+            if replies:
+                continue
+            if perf_counter() > until_s:
+                raise NotInTime(_innermost(self._lane.stack(worker)))
+            if probe:
+                tries += 1
+                self._probe()
+        return made
+
+    def _probe(self) -> None:
+        self._held += lateness_s() > HELD_S
+        self._tries += 1
+
+    @property
+    def gil_share(self) -> float | None:
+        """Share of tries in which the GIL could not be had; None where it was not tried often enough."""
+        return self._held / self._tries if self._tries >= FEWEST_TRIES else None
+
+
+def _innermost(stack: str) -> str:
+    """The place in a stack that is deepest in the user's own code: file, line and function."""
+    places = [line.strip() for line in stack.splitlines() if line.strip().startswith("File ")]
+    own = [place for place in places if "/stoker/" not in place and "/lib/python" not in place and "threading.py" not in place]
+    return (own or [""])[-1]

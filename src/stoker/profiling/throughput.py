@@ -1,0 +1,111 @@
+"""How many batches a second feeds of several kinds give on this machine, with nobody but a bare loop to take them.
+
+A run begins to count once its workers have made a first batch each; what starting processes takes is left out.
+
+Rules: each run is bounded in time; what goes wrong in a run is in its record; user code is asked for items and for nothing else.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter, thread_time
+from typing import Any
+
+from stoker.errors import StokerWarning
+from stoker.feed.feed import Feed
+from stoker.profiling.record import Run
+
+LEAST_RUN_S, MOST_RUN_S = 0.25, 1.0
+START_S = 0.5
+"""What starting a run takes: processes load numpy."""
+MAKES = 3
+"""A run lasts for so many makes of each worker at least."""
+MOST_WORKERS = 64
+MOST_ITEMS = 10_000_000
+PATIENCE_S = 3.0
+TIMES_WORST = 10
+QUEUE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One way to feed."""
+
+    lane: str
+    workers: int
+
+
+def ladder(cores: int, single_owner: bool, travels: bool) -> list[Rung]:
+    """The ways that are tried: 1, 2, 4 ... up to twice the cores, on threads and in processes."""
+    counts = [1]
+    while not single_owner and counts[-1] * 2 <= min(2 * cores, MOST_WORKERS):
+        counts.append(counts[-1] * 2)
+    lanes = ["threads", "processes"] if travels else ["threads"]
+    return [Rung(lane, workers) for lane in lanes for workers in counts]
+
+
+def run_length_s(left_s: float, runs: int, median_s: float) -> float | None:
+    """How long each run may last; None where there is no time for runs that show anything."""
+    each_s = min(MOST_RUN_S, left_s / max(1, runs) - START_S / 2)
+    needed_s = max(LEAST_RUN_S, MAKES * median_s)
+    return max(each_s, LEAST_RUN_S) if each_s >= needed_s else None
+
+
+def needed_s(runs: int, median_s: float) -> float:
+    """Time in which that many runs show something."""
+    return runs * (max(LEAST_RUN_S, MAKES * median_s) + START_S / 2)
+
+
+def run(source: Any, rung: Rung, length_s: float, worst_s: float) -> tuple[Run, int]:
+    """Empty a feed for a while.
+
+    Args:
+        source: as ``Feed`` takes it; its pass must be long, or a stream.
+        rung: lane and number of workers.
+        length_s: how long.
+        worst_s: the longest make time that was seen.
+
+    Returns:
+        The record, and how many items were asked for.
+    """
+    patience_s = max(PATIENCE_S, TIMES_WORST * worst_s)
+    feed = Feed(
+        source, workers=rung.workers, processes=rung.lane == "processes", max_queue_size=max(QUEUE, 2 * rung.workers), seed=0,
+        timeout_s=patience_s)
+    feed.plan(epochs=1, steps=MOST_ITEMS)
+    try:
+        with _quiet(), feed:
+            made = _empty(feed, rung, length_s)
+    except Exception as error:
+        text = (str(error).splitlines() or [""])[0]
+        made = Run(rung.lane, rung.workers, error=f"{type(error).__name__}: {text}")
+    return made, feed.window.next_new
+
+
+def _empty(feed: Feed, rung: Rung, length_s: float) -> Run:
+    batches = feed.epoch(MOST_ITEMS)
+    for _ in range(rung.workers):
+        if next(batches, None) is None:
+            return Run(rung.lane, rung.workers, error="the stream ended")
+    feed.meter.take()
+    cpu_s = thread_time()
+    until_s = perf_counter() + length_s
+    while perf_counter() < until_s and next(batches, None) is not None:
+        pass
+    cpu_s = thread_time() - cpu_s
+    figures = feed.meter.look()
+    if not figures.made or not figures.batches:
+        return Run(rung.lane, rung.workers, error="no batch came in the time of the run")
+    return Run(
+        rung.lane, rung.workers, figures.made / figures.elapsed_s, figures.cross_s / figures.made, cpu_s / figures.batches)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What stoker warns of in a run is among the findings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StokerWarning)
+        yield
