@@ -19,6 +19,7 @@ from stoker.feed.options import check_options, draw_seed
 from stoker.loop import fit as loop
 from stoker.loop.plan import FitPlan, RunPlan, Validation, epochs_wanted
 from stoker.reporting.choose import make_reporter
+from stoker.reporting.plots import plot_history
 from stoker.reporting.run import run_record
 from stoker.source.arrays import ArraySource
 from stoker.source.open import open_source
@@ -59,7 +60,8 @@ def fit(
         timeout_s: after so many seconds of silence a worker counts as hung.
 
     Returns:
-        ``keras.callbacks.History``, also ``model.history``; its ``feed`` lists what the feed did in each epoch.
+        ``keras.callbacks.History``, also ``model.history``; its ``feed`` lists what the feed did in each epoch, and its
+        ``plot()`` draws the curves with matplotlib.
 
     Raises:
         ValueError, TypeError: an argument, the source or a batch is wrong; the text names it.
@@ -85,7 +87,7 @@ def fit(
     plan = FitPlan(
         backend=backend, model=model, feed=feed, steps=steps, initial_epoch=first, epochs=last, callbacks=callbacks,
         class_weight=class_weight, validation=validation, reporter=make_reporter(verbosity), verbose=verbosity,
-        is_arrays=is_arrays, run=run)
+        is_arrays=is_arrays, run=run, plot=plot_history)
     with dump_on_signal():
         return loop.fit(plan)
 
@@ -220,8 +222,11 @@ def _may_be_part(part: Any) -> bool:
     return part is None or _is_array(part) or isinstance(part, list | tuple)
 
 
-def _workers(workers: Any, is_arrays: bool) -> int:
+def _workers(workers: Any, is_arrays: bool) -> Any:
     """Cutting rows out of arrays is not worth a thread."""
+    if isinstance(workers, str):
+        check_options(workers=workers)
+        return 0 if is_arrays else workers
     return whole_number("workers", (0 if is_arrays else 1) if workers is None else workers)
 
 

@@ -63,19 +63,20 @@ class _Batch:
     step_s: float
 
 
-def verdict(figures: FeedFigures, cores: int | None = None) -> Verdict:
+def verdict(figures: FeedFigures, cores: int | None = None, fewest: int = FEWEST) -> Verdict:
     """Judge a stretch of training.
 
     Args:
         figures: what the feed did in that time.
         cores: how many cores there are to work on; None where that is not known.
+        fewest: batches that it takes to judge.
 
     Returns:
         The verdict.
     """
     if figures.batches == 0 or figures.made == 0 or figures.elapsed_s <= 0:
         return Verdict("no batch was made", "none")
-    if figures.batches < FEWEST:
+    if figures.batches < fewest:
         return Verdict(f"{figures.batches} batches are too few to judge by", "none")
     batch = _Batch(
         figures.make_s / figures.made, figures.cpu_s / figures.made, figures.cross_s / figures.made,

@@ -14,19 +14,20 @@ from types import TracebackType
 from typing import Any, Self
 
 from stoker.errors import FeedClosed, SourceError
+from stoker.feed.auto import Adaptation
 from stoker.feed.course import Course
 from stoker.feed.epoch import Epoch
 from stoker.feed.gil import lateness_s
-from stoker.feed.hub import Hub
+from stoker.feed.hub import HAS_FORK, Hub
 from stoker.feed.messages import Ask, Got
 from stoker.feed.meter import Meter
-from stoker.feed.options import FeedOptions, check_options
+from stoker.feed.options import AUTO, FeedOptions, check_options
 from stoker.feed.pulling import Puller
 from stoker.feed.pump import Pump
 from stoker.feed.resume import restore, snapshot
 from stoker.feed.reuse import private
 from stoker.feed.window import Window
-from stoker.outcome import ENDED, Failure, Value, failure, unwrap
+from stoker.outcome import ENDED, Failure, Outcome, Value, failure, unwrap
 from stoker.source.indexed import IndexedSource
 from stoker.source.open import open_source
 from stoker.source.parallel import ParallelMap
@@ -45,7 +46,8 @@ class Feed:
 
     Args:
         source: a Sequence, an iterator, a generator function, or an iterable of batches.
-        workers: 0 makes each batch on the caller's thread when it is needed; more make batches ahead.
+        workers: 0 makes each batch on the caller's thread when it is needed; more make batches ahead; ``"auto"`` begins with one thread
+            and finds out while it runs how many are needed, and whether they should be processes.
         processes: workers are processes, not threads.
         max_queue_size: batches in flight or ready at once, at most.
         shuffle: permute the order of an indexed source in each pass.
@@ -59,7 +61,7 @@ class Feed:
     """
 
     def __init__(
-        self, source: Any, *, workers: int = 1, processes: bool = False, max_queue_size: int = 10, shuffle: bool = False,
+        self, source: Any, *, workers: int | str = 1, processes: bool = False, max_queue_size: int = 10, shuffle: bool = False,
         seed: int | None = None, timeout_s: float | None = None,
     ) -> None:
         options = check_options(
@@ -87,6 +89,7 @@ class Feed:
         self._is_planned = False
         self._ahead = False
         self._puller: Puller | None = None
+        self._adaptation: Adaptation | None = None
         self.source.length()
         self.course = Course(self.source.kind, self._key, options.seed, options.shuffle)
         self.window = Window(1, 1)
@@ -114,7 +117,7 @@ class Feed:
         """
         mine = self.options
         options = check_options(
-            workers=mine.workers, processes=mine.processes, shuffle=shuffle, timeout_s=mine.timeout_s,
+            workers=AUTO if mine.auto else mine.workers, processes=mine.processes, shuffle=shuffle, timeout_s=mine.timeout_s,
             max_queue_size=mine.max_queue_size if max_queue_size is None else max_queue_size,
             seed=mine.seed if seed is None else seed)
         feed = Feed.__new__(Feed)
@@ -143,8 +146,17 @@ class Feed:
         self.window = Window(self.options.max_queue_size if ahead else 1, lane.workers, owner)
         self.meter = Meter(lane.name, lane.workers if ahead else 0, perf_counter)
         self._ahead = ahead
+        if self.options.auto:
+            self._adaptation = Adaptation(self.window, self.meter, most=lane.workers, may_fork=HAS_FORK)
         if isinstance(self.source, StreamSource):
             self.source.remember_states(self.window.bound + 1)
+
+    def _move(self, adaptation: Adaptation) -> Pump:
+        """Go over to processes: no thread is asked for anything any more."""
+        self._pump = self._hub.move_to_processes(self._key, self)
+        adaptation.moved(self._pump.lane.name)
+        self._pump.dispatch(self)
+        return self._pump
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -263,8 +275,6 @@ class Feed:
         """``on_epoch_end`` may shuffle in place what batches that are ready, or in use, are views of."""
         if self.before_pass_end is not None:
             self.before_pass_end()
-        if not self._open_pump().lane.shares_memory:
-            return
         ready = self.window.ready_payloads()
         for ticket, reply in ready.items():
             if isinstance(reply, Got) and isinstance(reply.payload, Value):
@@ -293,32 +303,39 @@ class Feed:
 
     def take(self, epoch: Epoch) -> tuple[Ask, Any] | None:
         """The next ticket of an epoch, in order; None where the epoch is over (``Epoch`` calls this)."""
-        window, pump = self.window, self._open_pump()
+        window = self.window
         if self._ahead and self.course.at_pass_end and window.is_idle:
             self._end_pass()
-            pump.dispatch(self)
+            self._open_pump().dispatch(self)
         if epoch.is_over():
             self._finish_epoch()
             return None
         if not window.is_ready():
-            self._wait(pump)
+            self._wait()
             if epoch.is_over() or not window.is_ready():
                 self._finish_epoch()
                 return None
         ask, reply = window.take()
         self.meter.taken(ask.ticket, ask.index, window.ready)
+        if self._adaptation is not None:
+            self._adaptation.adapt()
         if self._ahead and window.room >= self._chunk():
-            pump.dispatch(self)
+            self._open_pump().dispatch(self)
         return ask, reply
 
-    def _wait(self, pump: Pump) -> None:
+    def _wait(self) -> None:
         """Wait for the next ticket, through the ends of as many passes as it takes."""
-        began = self.meter.clock()
+        began, pump = self.meter.clock(), self._open_pump()
         if self.meter.wants_probe:
             self.meter.probed(lateness_s())
         pump.wait(self)
-        while not self.is_served() and self.course.at_pass_end:
-            self._end_pass()
+        while not self.is_served():
+            if self._adaptation is not None and self._adaptation.is_ready_to_move:
+                pump = self._move(self._adaptation)
+            elif self.course.at_pass_end:
+                self._end_pass()
+            else:
+                break
             pump.wait(self)
         self.meter.wait_s += self.meter.clock() - began
 
@@ -345,8 +362,10 @@ class Feed:
 
     def unpack(self, ask: Ask, reply: Got | Failure) -> Any:
         """What the source made, or its error with a note that says where (``Epoch`` calls this)."""
-        outcome = reply if isinstance(reply, Failure) else self._open_pump().lane.unpack(reply.payload)
+        outcome = reply if isinstance(reply, Failure) else self._outcome(reply.payload)
         if type(outcome) is Value:
+            if self._adaptation is not None:
+                self._adaptation.see(outcome.value)
             return outcome.value
         if isinstance(reply, Got) and isinstance(outcome, Failure):
             name = self._open_pump().lane.name
@@ -354,6 +373,10 @@ class Feed:
             note = f"raised while index {ask.index} of {self.source.label} was made {who}"
             outcome = Failure(outcome.error, outcome.trace, (*outcome.notes, note))
         return unwrap(outcome)  # type: ignore[arg-type]
+
+    def _outcome(self, payload: Any) -> Outcome:
+        """What a worker made; what a thread made may still wait after the feed has gone over to processes."""
+        return payload if isinstance(payload, Value | Failure) else self._open_pump().lane.unpack(payload)
 
     def state_dict(self) -> dict[str, Any]:
         """The position of the next batch, as a few bytes of JSON: from there the stream goes on, on any lane."""

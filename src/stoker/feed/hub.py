@@ -31,6 +31,7 @@ class Hub:
         self._options = options
         self._clock = clock
         self._pumps: dict[str, Pump] = {}
+        self._processes = options.processes
         self._seats = 0
 
     def new_key(self) -> int:
@@ -40,10 +41,10 @@ class Hub:
 
     def seat(self, key: int, desk: Desk) -> Pump:
         """Find the lane that feeds a desk, and add it there."""
-        if self._options.workers and self._options.processes and not HAS_FORK:
+        if self._options.workers and self._processes and not HAS_FORK:
             warn(
                 "Worker processes need fork, which this system lacks. The source runs on threads instead.")
-        elif self._options.workers and self._options.processes:
+        elif self._options.workers and self._processes:
             try:
                 pump = self._pump("processes")
                 pump.add(key, desk)
@@ -53,6 +54,12 @@ class Hub:
         pump = self._pump("threads" if self._options.workers else "inline")
         pump.add(key, desk)
         return pump
+
+    def move_to_processes(self, key: int, desk: Desk) -> Pump:
+        """Take a desk from its threads, which are asked for nothing any more, to processes, where feeds opened later begin."""
+        self._processes = True
+        self._pump("threads").remove(key)
+        return self.seat(key, desk)
 
     def _pump(self, name: str) -> Pump:
         if name not in self._pumps:

@@ -24,9 +24,6 @@ class Lane(Protocol):
     workers: int
     """How many workers there are, numbered from 0."""
 
-    shares_memory: bool
-    """Whether a batch that waits may share memory with the source itself."""
-
     def add_source(self, key: int, source: Source) -> None:
         """Make a source known to every worker under ``key`` before the first ask for it."""
 

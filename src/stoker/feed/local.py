@@ -10,8 +10,6 @@ from stoker.outcome import Outcome
 class LocalLane:
     """Base of the lanes without processes."""
 
-    shares_memory = True
-
     def refresh_source(self, key: int) -> None:
         """Nothing to bring: the workers see the object itself."""
 

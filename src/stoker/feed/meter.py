@@ -84,6 +84,7 @@ class FeedFigures:
         cross_s: wall time that putting batches into shared memory took, summed over the workers.
         gil_share: share of tries, from 0 to 1, in which the consumer could not have the GIL at once while it waited for threads; None
             where that was not tried often enough.
+        is_auto: whether the feed chose its workers itself.
     """
 
     lane: str
@@ -96,6 +97,7 @@ class FeedFigures:
     made: int
     cross_s: float = 0.0
     gil_share: float | None = None
+    is_auto: bool = False
 
     @property
     def wait_share(self) -> float:
@@ -123,6 +125,7 @@ class Meter:
     def __init__(self, lane: str, workers: int, clock: Callable[[], float]) -> None:
         self.lane = lane
         self.workers = workers
+        self.is_auto = False
         self.clock = clock
         self.recent_make_s: deque[float] = deque(maxlen=self.RECENT)
         self._makes: deque[tuple[int, int, float, float, float]] = deque(maxlen=KEPT)
@@ -182,7 +185,7 @@ class Meter:
         """The figures so far, without starting anew."""
         return FeedFigures(
             self.lane, self.workers, self.batches, self.clock() - self._began, self.wait_s, self._make_s, self._cpu_s,
-            self._made, self._cross_s, self._held / self._probes if self._probes >= FEWEST_PROBES else None)
+            self._made, self._cross_s, self._held / self._probes if self._probes >= FEWEST_PROBES else None, self.is_auto)
 
     def timeline(self) -> Timeline:
         """The latest batches of this stretch."""

@@ -10,6 +10,9 @@ from stoker.arguments import seconds, whole_number
 from stoker.errors import OptionTypeError
 
 SPARE_SEED_BITS = 63
+AUTO = "auto"
+MOST_AUTO = 64
+"""``workers="auto"`` never takes more; fewer where fewer batches may be in flight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +20,14 @@ class FeedOptions:
     """How a feed runs.
 
     Args:
-        workers: 0 makes batches on the caller's thread; more makes them ahead of need.
+        workers: 0 makes batches on the caller's thread; more makes them ahead of need. The most there may be where ``auto``.
         processes: workers are processes, not threads.
         max_queue_size: batches in flight or ready at once, at most.
         shuffle: permute the order of an indexed source in every pass.
         seed: what order and items' randomness are derived from.
         timeout_s: after so many seconds a worker that gives no batch counts as hung; None: 60 s or 20 times the 99th
             percentile of make times so far, whichever is longer.
+        auto: the feed starts with one worker, and finds out how many it needs, and of what kind.
     """
 
     workers: int
@@ -32,6 +36,7 @@ class FeedOptions:
     shuffle: bool
     seed: int
     timeout_s: float | None
+    auto: bool = False
 
 
 def check_options(
@@ -43,14 +48,26 @@ def check_options(
     Raises:
         OptionError, OptionTypeError: an argument is senseless or of the wrong type; the message names it.
     """
+    bound = whole_number("max_queue_size", max_queue_size, 1)
+    is_auto = _is_auto(workers)
     return FeedOptions(
-        workers=whole_number("workers", workers),
+        workers=min(MOST_AUTO, bound) if is_auto else whole_number("workers", workers),
         processes=_flag("processes", processes),
-        max_queue_size=whole_number("max_queue_size", max_queue_size, 1),
+        max_queue_size=bound,
         shuffle=_flag("shuffle", shuffle),
         seed=draw_seed() if seed is None else whole_number("seed", seed),
         timeout_s=None if timeout_s is None else seconds("timeout_s", timeout_s),
+        auto=is_auto,
     )
+
+
+def _is_auto(workers: Any) -> bool:
+    if not isinstance(workers, str):
+        return False
+    if workers == AUTO:
+        return True
+    raise OptionTypeError(
+        "workers is a string", got=repr(workers), expected=f"a whole number, or {AUTO!r}", remedy=f"Pass a number, or workers={AUTO!r}.")
 
 
 def draw_seed() -> int:

@@ -71,7 +71,6 @@ class ProcessLane:
     """
 
     name = "processes"
-    shares_memory = False
 
     def __init__(self, workers: int, bound: int) -> None:
         self.workers = workers

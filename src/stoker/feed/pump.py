@@ -80,6 +80,11 @@ class Pump:
         self.lane.add_source(key, desk.source)
         self._desks[key] = desk
 
+    def remove(self, key: int) -> None:
+        """Feed this one no more; nothing is under way for it."""
+        del self._desks[key]
+        self.lane.drop_source(key)
+
     def dispatch(self, desk: Desk) -> None:
         """Send what waits to be asked."""
         desk.fill()

@@ -50,7 +50,7 @@ def pack_source(source: Any) -> tuple[bytes, list[memoryview]]:
         return _dumps(source, keep), large
     except Exception as error:
         original = getattr(source, "original", source)
-        path, culprit = find_culprit(original, type(original).__name__)
+        path, culprit = find_culprit(original, getattr(original, "__name__", type(original).__name__))
         raise NotPicklable(
             "the source cannot travel to worker processes", got=f"{type(culprit).__name__} ({_first_line(error)})",
             expected="attributes that can be pickled", where=path,
@@ -151,6 +151,9 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
         return [(f"[{key!r}]", part) for key, part in value.items()]
     if isinstance(value, list | tuple):
         return [(f"[{number}]", part) for number, part in enumerate(value)]
+    if isinstance(value, types.FunctionType):
+        cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
+        return [(f".{name}", cell.cell_contents) for name, cell in cells if cell != types.CellType()]
     return [(f".{name}", part) for name, part in getattr(value, "__dict__", {}).items()]
 
 

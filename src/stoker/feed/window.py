@@ -36,8 +36,10 @@ class Window:
         self._assigned: list[deque[int]] = [deque() for _ in range(workers)]
         self._ready: dict[int, Any] = {}
         self._deaths: dict[int, int] = {}
-        self._owner = owner
+        self.owner = owner
         self._end: int | None = None
+        self.active = workers
+        """How many of the workers are asked: those with the lowest numbers."""
 
     @property
     def room(self) -> int:
@@ -48,6 +50,11 @@ class Window:
     def is_idle(self) -> bool:
         """Whether every issued ticket has been answered."""
         return self.next_new - self.next_out == len(self._ready)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no worker is asked for anything."""
+        return not any(self._assigned)
 
     @property
     def has_waiting(self) -> bool:
@@ -68,7 +75,7 @@ class Window:
             together: give them all to one worker, in one message; for batches that cost less than a message.
         """
         given: dict[int, list[Ask]] = {}
-        owner = self._least_busy() if together and self._owner is None else self._owner
+        owner = self._least_busy() if together and self.owner is None else self.owner
         while self._waiting:
             ticket = self._waiting.popleft()
             worker = self._least_busy() if owner is None else owner
@@ -77,7 +84,7 @@ class Window:
         return given
 
     def _least_busy(self) -> int:
-        lengths = list(map(len, self._assigned))
+        lengths = list(map(len, self._assigned[:self.active]))
         return lengths.index(min(lengths))
 
     def got(self, worker: int, ticket: int, payload: Any) -> bool:
@@ -199,5 +206,5 @@ class Window:
         assert len(everywhere) <= self.bound, "the bound holds"
         assert set(self._asks) == set(everywhere), "every ticket that is out has its ask"
         assert list(self._waiting) == sorted(self._waiting), "waiting tickets are in order"
-        assert self._owner is None or not any(
-            tickets for worker, tickets in enumerate(self._assigned) if worker != self._owner), "a stream has one owner"
+        assert self.owner is None or not any(
+            tickets for worker, tickets in enumerate(self._assigned) if worker != self.owner), "a stream has one owner"

@@ -125,4 +125,12 @@ def closing_line(figures: FeedFigures | None, cores: int | None = None) -> str:
     if figures is None:
         return ""
     found = verdict(figures, cores)
-    return "" if found.bound == "none" else f"stoker: {found.text}"
+    chosen = f"; workers='auto' settled on {settled(figures)}" if figures.is_auto else ""
+    if found.bound == "none":
+        return f"stoker: {chosen[2:]}" if chosen else ""
+    return f"stoker: {found.text}{chosen}"
+
+
+def settled(figures: FeedFigures) -> str:
+    """The arguments that a feed with ``workers="auto"`` has come to, as one would write them."""
+    return f"workers={figures.workers}" + (", processes=True" if figures.lane == "processes" else "")
