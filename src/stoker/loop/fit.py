@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -259,6 +260,8 @@ def _history_of(callbacks: Callbacks, plan: FitPlan) -> Any:
     mine.records = []
     mine.timeline = None
     mine.run = plan.run
+    if plan.plot is not None and not hasattr(mine, "plot"):
+        mine.plot = partial(plan.plot, mine)  # unlike a bound method it is pickled and copied with its history
     return mine
 
 

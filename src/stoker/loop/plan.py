@@ -49,6 +49,7 @@ class FitPlan:
         verbose: as callbacks read it in their ``params``.
         is_arrays: the training data are whole arrays rather than the user's code.
         run: what was asked for, to be kept on the History.
+        plot: draws a History; its method ``plot`` from then on.
     """
 
     backend: Backend
@@ -64,6 +65,7 @@ class FitPlan:
     verbose: int
     is_arrays: bool = False
     run: RunRecord | None = None
+    plot: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
