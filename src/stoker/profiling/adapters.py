@@ -47,7 +47,7 @@ class Endless:
 
 
 class Counted:
-    """A stream that says how many items it was asked for.
+    """A stream that says how many items it gave.
 
     Args:
         inner: the stream, or a ``parallel_map``: its items are then pulled by whoever makes the batch.
@@ -72,12 +72,11 @@ class Counted:
 
     def get(self, pass_number: int, index: int, item: Any = None) -> Any:
         """The next item."""
-        self.pulled += 1
         if self._pull is not None:
             item = self._pull()
-            if isinstance(item, Ended):
-                return item
-        return self._inner.get(pass_number, index, item)
+        made = item if isinstance(item, Ended) else self._inner.get(pass_number, index, item)
+        self.pulled += not isinstance(made, Ended)
+        return made
 
     def end_pass(self) -> None:
         """Nothing to tell."""

@@ -36,7 +36,18 @@ class Made(NamedTuple):
 
 
 class NotInTime(Exception):
-    """The deadline came first; the text says where the worker is, if that is known."""
+    """The deadline came first.
+
+    Args:
+        text: where the worker is, if that is known, or how it ended.
+        index: what it is at.
+        made: what was made before that.
+    """
+
+    def __init__(self, text: str, index: int, made: list[Made]) -> None:
+        super().__init__(text)
+        self.index = index
+        self.made = made
 
 
 class Drawer:
@@ -94,16 +105,21 @@ class Drawer:
             replies = self._lane.receive(0.0 if probe and tries < TRIES_AT_ONCE else PAUSE_S)
             for reply in replies:
                 if isinstance(reply, Died):
-                    raise NotInTime(f"the worker process was {reply.cause}")
+                    raise NotInTime(f"the worker process was {reply.cause}", places[len(made)][1], made)
                 made.append(Made(*places[len(made)], self._lane.unpack(reply.payload), reply.make_s, reply.cpu_s))
             if replies:
                 continue
             if perf_counter() > until_s:
-                raise NotInTime(_innermost(self._lane.stack(worker)))
+                raise NotInTime(_innermost(self._lane.stack(worker)), places[self._at(worker, asks, len(made))][1], made)
             if probe:
                 tries += 1
                 self._probe()
         return made
+
+    def _at(self, worker: int, asks: list[Ask], made: int) -> int:
+        """Which of the asks a worker is at."""
+        at = self._lane.at(worker)
+        return made if at is None else min(max(made, at[1] - asks[0].ticket), len(asks) - 1)
 
     def _probe(self) -> None:
         self._held += lateness_s() > HELD_S

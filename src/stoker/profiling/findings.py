@@ -91,7 +91,8 @@ def _chance(measured: Measured) -> Iterator[Finding]:
             "identical augmentation", names.split(" ")[0] or measured.label, "Draw from stoker.rng() in the item.")
     elif chance.is_repeatable is False:
         yield Finding(
-            "not-reproducible", "note", f"an item made twice differs, whatever the seed{its_own(chance)}", measured.label, "Draw from stoker.rng(), and a seed makes a run reproducible.")
+            "not-reproducible", "note", f"an item made twice differs, whatever the seed{its_own(chance)}", measured.label,
+            "Draw from stoker.rng(), and a seed makes a run reproducible.")
     elif chance.uses_globals:
         yield Finding(
             "global-randomness", "note",
@@ -107,7 +108,8 @@ def _travel(measured: Measured) -> Iterator[Finding]:
             "Make it in the item when it is first needed, or leave it out in __getstate__.")
     for run in measured.runs:
         if run.error:
-            yield Finding("run-failed", "fault", f"{run.workers} {run.lane}: {run.error}", f"{run.lane}, {run.workers}")
+            yield Finding(
+                "run-failed", "fault", f"a run with {run.workers} of {run.lane} failed: {run.error}", f"{run.lane}, {run.workers}")
 
 
 def _times(measured: Measured) -> Iterator[Finding]:

@@ -118,8 +118,6 @@ class Viewer:
     hard_s: float
     look: Look = field(default_factory=Look)
     _asked: int = 0
-    _places: list[tuple[int, int]] = field(default_factory=list)
-    """What is being drawn."""
     _next_point_s: float = 0.0
     _last_point: int = -1
 
@@ -139,7 +137,9 @@ class Viewer:
                 self._view_indices(length)
         except NotInTime as stop:
             self.look.is_stuck = True
-            self.look.faults.append(Fault(self._places[0][1], "blocked", str(stop)))
+            for made in stop.made:
+                self.look.take(made)
+            self.look.faults.append(Fault(stop.index, "blocked", str(stop)))
         self.look.elapsed_s = perf_counter() - began
         return self.look
 
@@ -188,7 +188,6 @@ class Viewer:
         return max(1, min(self.items // POINTS, int(CHUNK_S / max(self.look.median_s, 1e-6))))
 
     def _draw(self, places: list[tuple[int, int]], *, is_again: bool) -> list[Made]:
-        self._places = places
         is_busy = self._asked == 0 or self.look.median_s * len(places) > BUSY_S
         made = self.drawer.draw(self.key, places, self.hard_s, probe=is_busy)
         self._asked += len(places)

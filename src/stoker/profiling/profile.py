@@ -7,6 +7,7 @@ Rules: what the source does wrong becomes a finding; ``on_epoch_end`` is never c
 
 from __future__ import annotations
 
+import math
 import pickle
 from dataclasses import asdict, dataclass, field, replace
 from time import perf_counter
@@ -25,8 +26,8 @@ from stoker.profiling.findings import find
 from stoker.profiling.look import Look, Viewer
 from stoker.profiling.memory import Point, grown, growth
 from stoker.profiling.recommend import recommend
-from stoker.profiling.record import Chance, Fault, Finding, Measured, Memory, Recommendation, Travel
-from stoker.profiling.throughput import Rung, ladder, needed_s, run, run_length_s
+from stoker.profiling.record import Chance, Fault, Finding, Measured, Memory, Recommendation, Run, Travel
+from stoker.profiling.throughput import START_S, Rung, ladder, least_s, run, run_length_s
 from stoker.source.indexed import IndexedSource
 from stoker.source.open import open_source
 from stoker.source.parallel import ParallelMap
@@ -111,7 +112,7 @@ class Profiler:
             viewer = Viewer(
                 drawer, drawer.add(drawn_from), self.items, self.began_s + LOOK_SHARE * self.seconds, self.began_s + self.seconds)
             look = viewer.view(length, source.kind == "restartable")
-        self.drawn += drawn_from.pulled - (look.ended_after is not None) if isinstance(drawn_from, Counted) else len(look.made)
+        self.drawn += drawn_from.pulled if isinstance(drawn_from, Counted) else len(look.made)
         return look, drawer.gil_share
 
     def _with_runs(self, source: Source, look: Look, measured: Measured) -> Measured:
@@ -150,23 +151,27 @@ class Profiler:
     def _runs(self, source: Source, look: Look, measured: Measured) -> Measured:
         single = source.single_owner
         rungs = ladder(measured.cores, single, measured.can_travel)
-        length_s = run_length_s(self._left_s(), len(rungs), look.median_s)
+        length_s = run_length_s(self._left_s(), rungs, look.median_s)
         if length_s is None:
-            least_s = self.seconds - self._left_s() + needed_s(len(rungs), look.median_s)
-            self.untold.append(f"throughput: that needs about {least_s:.0f} s in all")
+            needed_s = self.seconds - self._left_s() + len(rungs) * (least_s(look.median_s) + START_S)
+            self.untold.append(f"throughput: that needs about {math.ceil(needed_s)} s in all")
             return measured
         worst_s = max(make_s for _, make_s, _ in look.made)
         if measured.memory.again_bytes and measured.memory.again_bytes * _guess(rungs, length_s, look) > MOST_LEAKED_BYTES:
             self.untold.append("throughput: memory would grow too far meanwhile")
             return measured
-        runs = []
+        runs: list[Run] = []
+        failed: set[str] = set()
         for number, rung in enumerate(rungs):
             if self._left_s() < length_s / 2:
                 self.untold.append(f"{_late(rungs[number:])}: the time was up")
                 break
+            if rung.lane in failed:
+                continue
             made, pulled = run(self._fed(source, look, rung), rung, length_s, worst_s)
             self.drawn += pulled
             runs.append(made)
+            failed |= {rung.lane} if made.error else set()
         return replace(measured, runs=tuple(runs))
 
     def _fed(self, source: Source, look: Look, rung: Rung) -> Source:
@@ -183,7 +188,7 @@ def _guess(rungs: list[Rung], length_s: float, look: Look) -> float:
 
 
 def _late(rungs: list[Rung]) -> str:
-    lanes = dict.fromkeys(rung.lane for rung in rungs)
+    lanes = sorted({rung.lane for rung in rungs}, reverse=True)
     return " and ".join(f"{', '.join(str(rung.workers) for rung in rungs if rung.lane == lane)} {lane}" for lane in lanes)
 
 

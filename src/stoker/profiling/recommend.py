@@ -86,6 +86,8 @@ def _checked(measured: Measured, expected: str, why: str) -> tuple[int, bool, st
     assert measured.times is not None
     if expected == "processes" and not measured.can_travel:
         return 1, False, "The source holds the GIL, so more threads would take turns; processes would not, but it cannot go to them."
+    if expected == "processes" and any(run.error for run in measured.runs if run.lane == "processes"):
+        return 1, False, "The source holds the GIL, so more threads would take turns; processes would not, but the run with them failed."
     if expected == "processes" and _crossing_s(measured) > measured.times.median_s:
         return 1, False, "Batches cost less to make than to hand over from a process: one thread will do."
     if expected == "processes" and measured.cores == 1:

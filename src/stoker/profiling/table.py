@@ -61,7 +61,7 @@ def _rows(rows: list[tuple[str, str]]) -> RenderableType:
 def _runs(runs: tuple[Run, ...]) -> RenderableType:
     from rich.table import Table
 
-    lanes = list(dict.fromkeys(run.lane for run in runs))
+    lanes = sorted({run.lane for run in runs}, reverse=True)
     rates = {(run.lane, run.workers): pace(run.rate) if run.rate else "-" for run in runs}
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="")
     table.add_column("workers", justify="right", min_width=NAME_WIDTH)
@@ -75,7 +75,7 @@ def _runs(runs: tuple[Run, ...]) -> RenderableType:
 
 def _title(measured: Measured) -> str:
     what = {
-        "indexed": f"{measured.length} batches in a pass", "stream": "an iterator, gone through once",
+        "indexed": f"{_count(measured.length or 0, 'batch', 'batches')} in a pass", "stream": "an iterator, gone through once",
         "restartable": "begins anew with each pass", "parallel_map": "a function over an iterator's items"}[measured.kind]
     title = printable(f"{measured.label}: {what}")
     return title if len(title) <= WIDTH else f"{title[:WIDTH - 3]}..."
@@ -88,8 +88,9 @@ def _facts(measured: Measured) -> list[tuple[str, str]]:
 def _drawn(measured: Measured) -> Iterator[tuple[str, str]]:
     times = measured.times
     count = times.count if times else 0
-    of = f" of {measured.distinct} indices" if measured.kind == "indexed" else ""
-    yield "drawn", f"{count} items{of} in {duration(measured.drawn_s)}, {measured.drawn} with the runs below"
+    of = f" of {_count(measured.distinct, 'index', 'indices')}" if measured.kind == "indexed" else ""
+    runs = f", {measured.drawn} with the runs below" if measured.runs else ""
+    yield "drawn", f"{_count(count, 'item', 'items')}{of} in {duration(measured.drawn_s)}{runs}"
 
 
 def _batch(measured: Measured) -> Iterator[tuple[str, str]]:
@@ -136,6 +137,10 @@ def _rest(measured: Measured) -> Iterator[tuple[str, str]]:
         yield "crossing", f"{duration(best.cross_s)} a batch in the worker process, {duration(best.parent_s)} in yours"
 
 
+def _count(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"
+
+
 def chance_text(measured: Measured) -> str:
     """What randomness the batches hold, in a few words."""
     chance = measured.chance
@@ -149,7 +154,7 @@ def chance_text(measured: Measured) -> str:
 
 def _end(measured: Measured) -> str:
     if measured.kind == "indexed":
-        return f"a pass has {measured.length} batches"
+        return f"a pass has {_count(measured.length or 0, 'batch', 'batches')}"
     if measured.ended_after is not None:
         return f"after {measured.ended_after} items"
     return "not within the items drawn" + (f"; it says that a pass has {measured.length}" if measured.length else "")

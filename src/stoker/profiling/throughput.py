@@ -18,9 +18,9 @@ from stoker.errors import StokerWarning
 from stoker.feed.feed import Feed
 from stoker.profiling.record import Run
 
-LEAST_RUN_S, MOST_RUN_S = 0.25, 1.0
-START_S = 0.5
-"""What starting a run takes: processes load numpy."""
+LEAST_RUN_S, MOST_RUN_S = 0.2, 1.0
+START_S = 0.35
+"""What starting processes takes: they load numpy."""
 MAKES = 3
 """A run lasts for so many makes of each worker at least."""
 MOST_WORKERS = 64
@@ -39,24 +39,25 @@ class Rung:
 
 
 def ladder(cores: int, single_owner: bool, travels: bool) -> list[Rung]:
-    """The ways that are tried: 1, 2, 4 ... up to twice the cores, on threads and in processes."""
+    """The ways that are tried, the telling ones first: 1, 2, 4 ... up to twice the cores, on threads and in processes."""
     counts = [1]
     while not single_owner and counts[-1] * 2 <= min(2 * cores, MOST_WORKERS):
         counts.append(counts[-1] * 2)
     lanes = ["threads", "processes"] if travels else ["threads"]
-    return [Rung(lane, workers) for lane in lanes for workers in counts]
+    return [Rung(lane, workers) for workers in counts for lane in lanes]
 
 
-def run_length_s(left_s: float, runs: int, median_s: float) -> float | None:
-    """How long each run may last; None where there is no time for runs that show anything."""
-    each_s = min(MOST_RUN_S, left_s / max(1, runs) - START_S / 2)
-    needed_s = max(LEAST_RUN_S, MAKES * median_s)
-    return max(each_s, LEAST_RUN_S) if each_s >= needed_s else None
+def run_length_s(left_s: float, rungs: list[Rung], median_s: float) -> float | None:
+    """How long each run may last; None where there is not even time for one that shows anything."""
+    starting_s = START_S * sum(rung.lane == "processes" for rung in rungs)
+    shared_s = (left_s - starting_s) / len(rungs)
+    length_s = max(least_s(median_s), min(MOST_RUN_S, shared_s))
+    return length_s if length_s <= left_s else None
 
 
-def needed_s(runs: int, median_s: float) -> float:
-    """Time in which that many runs show something."""
-    return runs * (max(LEAST_RUN_S, MAKES * median_s) + START_S / 2)
+def least_s(median_s: float) -> float:
+    """How long a run must be to show anything."""
+    return max(LEAST_RUN_S, MAKES * median_s)
 
 
 def run(source: Any, rung: Rung, length_s: float, worst_s: float) -> tuple[Run, int]:
