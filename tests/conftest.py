@@ -12,7 +12,7 @@ from pathlib import Path
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
-sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("backend", "faults")]
+sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("backend", "faults", "reporting")]
 
 import pytest
 from hypothesis import HealthCheck, settings

@@ -23,6 +23,7 @@ from stoker.errors import (
 from stoker.feed.empty import empty
 from stoker.feed.feed import Feed
 from stoker.profiling.call import profile
+from stoker.reporting.page import report
 from stoker.rng import rng
 from stoker.source.indexed import Sequence
 from stoker.source.parallel import parallel_map
@@ -56,5 +57,6 @@ __all__ = [
     "predict",
     "predict_generator",
     "profile",
+    "report",
     "rng",
 ]

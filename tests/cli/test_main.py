@@ -24,9 +24,9 @@ def stoker(*words, cwd, **environment):
         timeout=DEMO_LIMIT_S, cwd=cwd, check=False, env={**os.environ, **environment})
 
 
-def without(name):
-    """Code that makes one package impossible to import, then runs the demo."""
-    return f"import sys; sys.modules[{name!r}] = None; from stoker.cli.main import main; sys.exit(main(['demo']))"
+def without(name, words):
+    """Code that makes one package impossible to import, then runs a command."""
+    return f"import sys; sys.modules[{name!r}] = None; from stoker.cli.main import main; sys.exit(main({words!r}))"
 
 
 def test_a_wrong_command_gets_usage_and_status_2(capsys):
@@ -49,13 +49,13 @@ def test_run_hands_its_words_on_as_they_are(capsys):
     assert "no_such_file.py" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("package", ["sklearn", "matplotlib"])
-def test_the_demo_names_the_command_that_installs_what_is_missing(package, tmp_path):
-    parts = {"sklearn": "sklearn.datasets"}
+@pytest.mark.parametrize("package, words, extra", [
+    ("sklearn.datasets", ["demo"], "demo"), ("matplotlib", ["demo"], "demo"), ("plotly", ["demo", "--report"], "report")])
+def test_the_demo_names_the_command_that_installs_what_is_missing(package, words, extra, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", without(parts.get(package, package))], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
+        [sys.executable, "-c", without(package, words)], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
     assert done.returncode == 1
-    assert 'pip install "stoker[demo]"' in done.stderr
+    assert f'pip install "stoker[{extra}]"' in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -93,17 +93,18 @@ def test_the_demos_generator_has_no_end():
 
 @pytest.mark.slow
 def test_the_demo_learns_digits_and_draws_its_curves(tmp_path):
-    done = stoker("demo", cwd=tmp_path)
+    done = stoker("demo", "--report", cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     accuracies = [float(found) for found in re.findall(r"final validation accuracy ([\d.]+)", done.stdout)]
     assert len(accuracies) == 2 and min(accuracies) >= ENOUGH
     assert "Epoch 1/" in done.stdout and "waited" in done.stdout
     assert "\x1b" not in done.stdout, "no control characters in a pipe"
     assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
+    assert "report.html" in done.stdout and (tmp_path / "report.html").stat().st_size > 1_000_000
 
 
 def test_a_reader_that_goes_away_gets_no_traceback(tmp_path):
-    code = "import os, sys; from stoker.cli import demo, main; demo.demo = lambda: print('x' * 100_000); sys.exit(main.main(['demo']))"
+    code = "import os, sys; from stoker.cli import demo, main; demo.demo = lambda **_: print('x' * 100_000); sys.exit(main.main(['demo']))"
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(

@@ -1,6 +1,6 @@
 """``stoker demo``: a small convolutional net learns handwritten digits, from a Sequence and from a generator.
 
-Rules: everything here is what a user would write; nothing is downloaded; the one file written is ``history.png``.
+Rules: everything here is what a user would write; nothing is downloaded; written are ``history.png`` and, if asked for, ``report.html``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from stoker import api
 from stoker.backend.choose import load_backend
 from stoker.cli.digits import AugmentedDigits, generate, load_images
 from stoker.errors import BackendError
+from stoker.reporting.page import plotly_javascript, report
 
 EPOCHS = 20
 BATCH_SIZE = 32
@@ -22,17 +23,23 @@ STEPS = 45
 WORKERS = 2
 SEED = 7
 PICTURE = "history.png"
+PAGE = "report.html"
 
 
-def demo() -> None:
+def demo(*, with_report: bool = False) -> None:
     """Train both ways, print what came of it, write ``history.png``.
 
+    Args:
+        with_report: write ``report.html`` too.
+
     Raises:
-        BackendError: scikit-learn, matplotlib or a framework is missing; the text names the command that installs it.
+        BackendError: scikit-learn, matplotlib, plotly for a report, or a framework is missing; the text names the command that installs it.
     """
     began = time.monotonic()
     train, held_out = load_images()
     plot = _plotter()
+    if with_report:
+        plotly_javascript()  # says what is missing before the training and not after it
     load_backend()
     import keras
 
@@ -46,6 +53,8 @@ def demo() -> None:
     _sum_up("Sequence", history)
     _sum_up("generator", second)
     plot(history).savefig(PICTURE, dpi=110)
+    if with_report:
+        print(f"A page on the first run, to look at in a browser: {report(history, PAGE)}")
     print(f"All of it took {time.monotonic() - began:.0f} s. Curves of the first run: {PICTURE}")
 
 

@@ -36,10 +36,10 @@ def main(argv: list[str] | None = None) -> int:
             return run(words[1:])
         if words[:1] == ["profile"]:
             return _profile(words[1:])
-        _parser().parse_args(words)
+        asked = _parser().parse_args(words)
         from stoker.cli.demo import demo
 
-        demo()
+        demo(with_report=asked.report)
         return 0
     except StokerError as error:
         print(f"stoker: {error}", file=sys.stderr)
@@ -63,10 +63,11 @@ def _parser() -> argparse.ArgumentParser:
         prog="stoker", description="Train Keras models from Python generators and Sequences.", epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"stoker {version('stoker')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser(
+    demo = commands.add_parser(
         "demo", help="train a digit classifier from images augmented on the fly",
         description="Trains a small convolutional net on handwritten digits, from a Sequence and from a generator, in about a minute, "
         "and writes history.png into the current folder.")
+    demo.add_argument("--report", action="store_true", help="also write report.html: the run as a page to look at in a browser")
     commands.add_parser("run", help="run a script written for Keras 1 or 2 as it is", add_help=False)
     commands.add_parser("profile", help="draw items from a source and say how it will feed a model", add_help=False)
     return parser

@@ -1,0 +1,129 @@
+"""What a report shows, read off a history once and brought into one form.
+
+Rules: reads what is there and asks for no more: the History of ``stoker.fit`` has records, figures and a timeline, Keras's own has logs
+alone; logs are values by name for each epoch, whatever the history held.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stoker.errors import OptionTypeError
+from stoker.feed.advice import Verdict, verdict
+from stoker.feed.meter import FeedFigures, Timeline
+from stoker.history import EpochRecord, RunRecord
+from stoker.machine import usable_cores
+
+ALL_RUN = "all batches were run"
+"""The reason of an epoch that was not cut short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A run, as its page tells it.
+
+    Args:
+        model: the model's name.
+        epochs: the numbers of the epochs that ended, from 1.
+        logs: loss and metrics of each of them.
+        records: of each of them; empty where stoker did not train.
+        timeline: of the last epoch, or None.
+        run: what the call was, or None.
+        asked: the number of the last epoch that was asked for, or None.
+        cores: that can be used, for the verdicts.
+        was_stopped: a callback asked to stop.
+    """
+
+    model: str
+    epochs: tuple[int, ...]
+    logs: tuple[Mapping[str, Any], ...]
+    records: tuple[EpochRecord, ...]
+    timeline: Timeline | None
+    run: RunRecord | None
+    asked: int | None
+    cores: int
+    was_stopped: bool
+
+    @property
+    def names(self) -> list[str]:
+        """Names of loss and metrics, in the order in which they came up."""
+        return list(dict.fromkeys(name for logs in self.logs for name in logs))
+
+    @property
+    def figures(self) -> FeedFigures | None:
+        """What the feed did in the last epoch."""
+        return self.records[-1].figures if self.records else None
+
+    def verdict(self, record: EpochRecord) -> Verdict | None:
+        """What held an epoch back."""
+        return None if record.figures is None else verdict(record.figures, self.cores)
+
+    @property
+    def status(self) -> tuple[bool, str]:
+        """Whether all was done that was asked for, and how the run ended, in words."""
+        done = self.epochs[-1] if self.epochs else 0
+        of = "" if self.asked is None else f" of {self.asked}"
+        reason = self.records[-1].reason if self.records else ALL_RUN
+        if reason != ALL_RUN:
+            return False, f"ended in epoch {done}{of}: {reason}"
+        if self.asked is None or done >= self.asked:
+            return True, f"completed: {len(self.epochs)} epochs" if len(self.epochs) != 1 else "completed: 1 epoch"
+        if self.was_stopped:
+            return False, f"ended after epoch {done}{of}: a callback asked to stop"
+        return False, f"interrupted: epoch {done + 1}{of} did not end" if self.records else f"ended after epoch {done}{of}"
+
+
+def read_facts(history: Any) -> Facts:
+    """Read a history.
+
+    Args:
+        history: what ``fit`` returned, or ``model.history`` after a call that did not return.
+
+    Raises:
+        OptionTypeError: it is no history.
+    """
+    logs = getattr(history, "history", None)
+    if not isinstance(logs, Mapping) or not all(isinstance(values, list | tuple) for values in logs.values()):
+        raise OptionTypeError(
+            "the first argument of report is no history", got=type(history).__name__,
+            expected="what fit returned, with lists by name in its attribute history",
+            remedy='Write: stoker.report(model.history, "run.html").')
+    run = getattr(history, "run", None)
+    model = getattr(history, "model", None)
+    records = tuple(getattr(history, "records", None) or ())
+    if records:
+        epochs, by_epoch = [record.epoch + 1 for record in records], [record.logs for record in records]
+    else:
+        epochs, by_epoch = _by_epoch(logs, list(getattr(history, "epoch", None) or ()))
+    return Facts(
+        run.model if run is not None else str(getattr(model, "name", None) or "model"), tuple(epochs), tuple(by_epoch), records,
+        getattr(history, "timeline", None), run, _asked(history, run), usable_cores(), bool(getattr(model, "stop_training", False)))
+
+
+def _by_epoch(logs: Mapping[str, Any], epochs: list[int]) -> tuple[list[int], list[dict[str, Any]]]:
+    """Lists by name turned into logs by epoch; a list that is shorter than the others belongs to the last epochs."""
+    count = max(map(len, logs.values()), default=0)
+    numbers = [epoch + 1 for epoch in epochs] if len(epochs) == count else list(range(1, count + 1))
+    by_epoch: list[dict[str, Any]] = [{} for _ in range(count)]
+    for name, values in logs.items():
+        for place, value in enumerate(values, count - len(values)):
+            by_epoch[place][name] = value
+    return numbers, by_epoch
+
+
+def _asked(history: Any, run: RunRecord | None) -> int | None:
+    """How many epochs the call was to make."""
+    asked = run.arguments.get("epochs") if run is not None else (getattr(history, "params", None) or {}).get("epochs")
+    return asked if isinstance(asked, int) else None
+
+
+def finite(value: Any) -> float | None:
+    """A number that can be drawn, or None."""
+    try:
+        drawn = float(value)
+    except (TypeError, ValueError):
+        return None
+    return drawn if math.isfinite(drawn) else None
