@@ -115,6 +115,10 @@ def _kept_up(figures: FeedFigures, batch: _Batch) -> Verdict:
 def _cheaper_crossing(figures: FeedFigures, batch: _Batch, facts: str) -> Verdict:
     """Most of a worker's time goes into copying what it made into shared memory."""
     share = batch.cross_s / (batch.make_s + batch.cross_s)
+    if figures.lane == "threads":
+        return Verdict(
+            f"{facts}; copying them takes {share:.0%} of the workers' time, because the source gives the same memory again and again: "
+            "make a new array for each batch", "input")
     cost = f"copying them into shared memory takes {share:.0%} of the workers' time"
     if batch.make_s <= GIL_ROOM * batch.step_s:
         count = _needed(batch.make_s, batch)

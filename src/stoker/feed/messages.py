@@ -40,7 +40,8 @@ class Got(NamedTuple):
         make_s: wall time that the source took, in seconds.
         cpu_s: CPU time of the worker's thread in that time, in seconds.
         began_s: when the worker began, by ``time.perf_counter``, which all processes of a machine share.
-        cross_s: wall time that putting the batch into shared memory took, in seconds; 0 on threads.
+        cross_s: wall time that putting the batch into shared memory took, in seconds; on threads that of copying it, where the source
+            uses its memory again.
     """
 
     worker: int

@@ -32,7 +32,7 @@ class Make(NamedTuple):
         ticket: the number of the batch in the feed's stream.
         began_s: when the worker began, in seconds since the stretch began.
         make_s: how long the source took.
-        cross_s: how long putting the batch into shared memory took.
+        cross_s: how long putting the batch into shared memory took, or copying it where a source on threads uses its memory again.
     """
 
     worker: int
@@ -81,7 +81,8 @@ class FeedFigures:
         make_s: wall time that making batches took, summed over the workers.
         cpu_s: CPU time of that, summed over the workers.
         made: how many batches were made.
-        cross_s: wall time that putting batches into shared memory took, summed over the workers.
+        cross_s: wall time that putting batches into shared memory took, or copying them where a source on threads uses its memory
+            again; summed over the workers.
         gil_share: share of tries, from 0 to 1, in which the consumer could not have the GIL at once while it waited for threads; None
             where that was not tried often enough.
         is_auto: whether the feed chose its workers itself.

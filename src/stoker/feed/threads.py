@@ -11,6 +11,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from time import perf_counter
 
 from stoker.errors import warn
 from stoker.feed.local import LocalLane
@@ -99,7 +100,7 @@ class ThreadLane(LocalLane):
             with lock:
                 settled = watch.settle(outcome.value)
             if settled is not outcome.value:
-                outcome = Value(settled)
+                return Got(worker, ask.source, ask.ticket, Value(settled), make_s, cpu_s, began_s, perf_counter() - began_s - make_s)
         return Got(worker, ask.source, ask.ticket, outcome, make_s, cpu_s, began_s)
 
     def receive(self, timeout_s: float) -> list[Reply]:
