@@ -67,7 +67,7 @@ def grown(before: dict[str, int], after: dict[str, int], items: int) -> tuple[st
     Args:
         before: sizes by path.
         after: sizes by path, later.
-        items: how many items were drawn meanwhile.
+        items: how many different items were drawn meanwhile.
     """
     more = {path: size - before.get(path, 0) for path, size in after.items() if path in before}
     return tuple(path for path, by in more.items() if by >= max(2, items // 2))

@@ -8,6 +8,7 @@ Rules: what the source does wrong becomes a finding; ``on_epoch_end`` is never c
 from __future__ import annotations
 
 import math
+import os
 import pickle
 from dataclasses import asdict, dataclass, field, replace
 from time import perf_counter
@@ -66,6 +67,14 @@ class Profile:
         return as_text(self.measured, self.findings, self.recommendation)
 
 
+def load() -> float | None:
+    """Threads that wanted a core of the machine in the last minute; None where the system does not tell."""
+    try:
+        return os.getloadavg()[0]
+    except (OSError, AttributeError):
+        return None
+
+
 @dataclass(slots=True)
 class Profiler:
     """One profile in the making.
@@ -80,6 +89,7 @@ class Profiler:
     items: int
     seconds: float
     began_s: float = field(default_factory=perf_counter)
+    load: float | None = field(default_factory=load)
     drawn: int = 0
     untold: list[str] = field(default_factory=list)
     packed: Packed | None = None
@@ -96,7 +106,7 @@ class Profiler:
         look, gil_share = self._look(source, length)
         measured = Measured(
             source.label, "parallel_map" if isinstance(source, ParallelMap) else source.kind, usable_cores(), self.seconds,
-            length=source.length() if not look.is_stuck else length, drawn_s=look.elapsed_s, distinct=len(set(look.good)),
+            load=self.load, length=source.length() if not look.is_stuck else length, drawn_s=look.elapsed_s, distinct=len(set(look.good)),
             ended_after=look.ended_after, form=look.shapes.form(), times=look.times(gil_share), faults=_gathered(look.faults),
             alike=look.alike, memory=_memory(look, length, before, sizes(source.original, _name(source))))
         measured = self._with_runs(source, look, replace(measured, travel=travel))
@@ -221,7 +231,7 @@ def _memory(look: Look, length: int | None, before: dict[str, int], after: dict[
     if length is None:
         first, again = _halves(points)
     new_bytes, again_bytes = growth(first), growth(again)
-    grew = grown(before, after, len(look.made)) if new_bytes or again_bytes else ()
+    grew = grown(before, after, len(set(look.good))) if new_bytes or again_bytes else ()
     return Memory(new_bytes, again_bytes, grew)
 
 

@@ -99,6 +99,8 @@ def _checked(measured: Measured, expected: str, why: str) -> tuple[int, bool, st
     if not best:
         return min(2, measured.cores), expected == "processes", f"{why}. How many workers are best was not measured."
     workers, rate = _fewest(measured.runs, expected)
+    if expected == "processes" and workers == 1:
+        why = "The source holds the GIL: a process keeps it out of the training's way, and more gave no more"
     return workers, expected == "processes", f"{why}; {workers} gave {pace(rate)} batches/s."
 
 

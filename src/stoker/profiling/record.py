@@ -167,6 +167,8 @@ class Measured:
     kind: Literal["indexed", "stream", "restartable", "parallel_map"]
     cores: int
     seconds: float
+    load: float | None = None
+    """Threads that wanted a core of the machine in the last minute, before the profile."""
     length: int | None = None
     drawn: int = 0
     """Items that were asked of the source, in all runs."""

@@ -131,6 +131,7 @@ def _rest(measured: Measured) -> Iterator[tuple[str, str]]:
     if measured.chance.untold or measured.chance.is_repeatable is not None:
         yield "randomness", chance_text(measured)
     yield "end", _end(measured)
+    yield "machine", _machine(measured)
     crossing = [run for run in measured.runs if run.lane == "processes" and run.rate]
     if crossing:
         best = min(crossing, key=lambda run: run.cross_s + run.parent_s)
@@ -150,6 +151,13 @@ def chance_text(measured: Measured) -> str:
         return f"of its own{its_own(chance)}: no seed reproduces it"
     drawn = [name for name, used in (("stoker.rng()", chance.uses_rng), ("random or numpy.random", chance.uses_globals)) if used]
     return f"from {' and '.join(drawn)}: the same for the same seed" if drawn else "none seen: the same item made again is the same"
+
+
+def _machine(measured: Measured) -> str:
+    cores = _count(measured.cores, "core", "cores")
+    if measured.load is None or measured.load < measured.cores:
+        return cores
+    return f"{cores}, busy (load {measured.load:.1f}): when it is quiet, runs give more"
 
 
 def _end(measured: Measured) -> str:
