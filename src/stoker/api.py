@@ -32,7 +32,7 @@ def fit(
     model: Any, source: Any, *, batch_size: int | None = None, steps_per_epoch: Any = None, epochs: int = 1, verbose: Any = 1,
     callbacks: Any = None, validation_data: Any = None, validation_steps: Any = None, validation_batch_size: int | None = None,
     validation_freq: Any = 1, class_weight: Any = None, shuffle: bool = True, initial_epoch: int = 0,
-    workers: int | None = None, processes: bool = False, max_queue_size: int = 10, seed: int | None = None,
+    workers: int | str | None = None, processes: bool = False, max_queue_size: int = 10, seed: int | None = None,
     timeout_s: float | None = None,
 ) -> Any:
     """Train a Keras model from any source of batches, or from arrays.
@@ -53,7 +53,8 @@ def fit(
         class_weight: dict class -> weight, or for several outputs a dict output name -> such a dict.
         shuffle: permute the order of an indexed source, or the rows of arrays, in each pass.
         initial_epoch: the number of the first epoch.
-        workers: 0 makes batches on this thread when they are needed; by default 1, and 0 for arrays.
+        workers: 0 makes batches on this thread when they are needed; ``"auto"`` begins with one thread and finds out how many are
+            needed, and whether they should be processes; by default 1, and 0 for arrays.
         processes: workers are processes, not threads.
         max_queue_size: batches made ahead, at most.
         seed: makes order and augmentation reproducible; None draws one from Python's ``random``.
@@ -94,7 +95,7 @@ def fit(
 
 def evaluate(
     model: Any, source: Any, *, batch_size: int | None = None, steps: Any = None, verbose: Any = 0, callbacks: Any = None,
-    return_dict: bool = False, workers: int | None = None, processes: bool = False, max_queue_size: int = 10,
+    return_dict: bool = False, workers: int | str | None = None, processes: bool = False, max_queue_size: int = 10,
     timeout_s: float | None = None,
 ) -> Any:
     """Loss and metrics over a source of batches, or over arrays.
@@ -127,7 +128,7 @@ def evaluate(
 
 def predict(
     model: Any, source: Any, *, batch_size: int | None = None, steps: Any = None, verbose: Any = 0, callbacks: Any = None,
-    workers: int | None = None, processes: bool = False, max_queue_size: int = 10, timeout_s: float | None = None,
+    workers: int | str | None = None, processes: bool = False, max_queue_size: int = 10, timeout_s: float | None = None,
 ) -> Any:
     """Outputs for every batch of a source, or for arrays, in order.
 
@@ -158,7 +159,7 @@ def predict(
 def fit_generator(
     model: Any, generator: Any, steps_per_epoch: Any = None, epochs: int = 1, verbose: Any = 1, callbacks: Any = None,
     validation_data: Any = None, validation_steps: Any = None, class_weight: Any = None, max_queue_size: int = 10,
-    workers: int = 1, use_multiprocessing: bool = False, shuffle: bool = True, initial_epoch: int = 0, *,
+    workers: int | str = 1, use_multiprocessing: bool = False, shuffle: bool = True, initial_epoch: int = 0, *,
     validation_freq: Any = 1, seed: int | None = None, timeout_s: float | None = None,
 ) -> Any:
     """Train a Keras model from a generator or a Sequence, as Keras 2's method of this name did; see ``fit``."""
@@ -170,7 +171,7 @@ def fit_generator(
 
 
 def evaluate_generator(
-    model: Any, generator: Any, steps: Any = None, callbacks: Any = None, max_queue_size: int = 10, workers: int = 1,
+    model: Any, generator: Any, steps: Any = None, callbacks: Any = None, max_queue_size: int = 10, workers: int | str = 1,
     use_multiprocessing: bool = False, verbose: Any = 0, *, return_dict: bool = False, timeout_s: float | None = None,
 ) -> Any:
     """Loss and metrics over a generator or a Sequence, as Keras 2's method of this name gave them; see ``evaluate``."""
@@ -180,7 +181,7 @@ def evaluate_generator(
 
 
 def predict_generator(
-    model: Any, generator: Any, steps: Any = None, callbacks: Any = None, max_queue_size: int = 10, workers: int = 1,
+    model: Any, generator: Any, steps: Any = None, callbacks: Any = None, max_queue_size: int = 10, workers: int | str = 1,
     use_multiprocessing: bool = False, verbose: Any = 0, *, timeout_s: float | None = None,
 ) -> Any:
     """Outputs for every batch of a generator or a Sequence, as Keras 2's method of this name gave them; see ``predict``."""

@@ -56,6 +56,11 @@ def test_workers_that_idle_while_the_model_waits_are_short_of_slots():
     assert "all slots were taken" in found.text and "max_queue_size" in found.text
 
 
+def test_batches_that_are_made_faster_than_handed_over_are_too_small():
+    found = verdict(FeedFigures("threads", 1, 1000, 0.1, 0.03, 0.01, 0.01, 1000, 0.0, 0.0))
+    assert found.advised_workers is None and "larger batches, or workers=0" in found.text
+
+
 def test_the_sentence_has_the_rates_of_both():
     assert verdict(figures("threads", 2, 0.008, 0.002, 0.0)).text == (
         "the model waited for data 50% of the time (input-bound): 2 workers make 250 batches/s, the model takes 500; "

@@ -11,6 +11,7 @@ import pytest
 import stoker
 from stoker.feed.advice import verdict
 
+pytestmark = pytest.mark.slow
 STEP_S = 0.006
 BATCHES = 80
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from stoker.feed.meter import FeedFigures
+from stoker.feed.meter import QUICK_S, FeedFigures
 
 SMALL_SHARE = 0.05
 """Waiting less than this share of the time is not worth a word of advice."""
@@ -146,6 +146,9 @@ def _processes_instead(figures: FeedFigures, batch: _Batch, facts: str) -> Verdi
 
 def _more_workers(figures: FeedFigures, batch: _Batch, facts: str) -> Verdict:
     """The model waited for workers: how many of the same kind would close the gap?"""
+    if figures.busy_share < LAZY and batch.make_s + batch.cross_s < QUICK_S:
+        return Verdict(
+            f"{facts}; batches are so small that handing them over takes longer than making them: larger batches, or workers=0", "input")
     if figures.busy_share < LAZY:
         return Verdict(
             f"{facts}; the workers were idle {1 - figures.busy_share:.0%} of the time because all slots were taken (the source is uneven): "

@@ -13,6 +13,9 @@ from typing import Any
 from stoker.feed.advice import verdict
 from stoker.feed.meter import FeedFigures
 
+WORTH_A_WORD_S = 0.5
+"""A shorter epoch holds nobody up, however much of it was waiting."""
+
 
 def number(value: Any) -> str:
     """A loss or metric with four significant digits."""
@@ -108,7 +111,7 @@ class Told:
     def after_epoch(self, figures: FeedFigures | None, epochs_left: int) -> str:
         """What is to be said after an epoch: nothing, or the first time that the model waited, what would mend it."""
         self._figures = figures
-        if figures is None or self._is_warned or epochs_left < 1:
+        if figures is None or self._is_warned or epochs_left < 1 or figures.elapsed_s < WORTH_A_WORD_S:
             return ""
         found = verdict(figures, self._cores)
         self._is_warned = found.bound == "input"
