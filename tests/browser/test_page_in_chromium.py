@@ -14,6 +14,7 @@ from histories import NASTY, history, run, timeline, trained
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.support.ui import WebDriverWait
 
 import stoker
@@ -143,7 +144,25 @@ def test_a_timeline_of_two_thousand_batches_is_drawn_quickly_and_goes_to_the_str
         browser.find_element("xpath", "//button[text()='Slowest batch']").click()
         first, last = browser.execute_script("return document.querySelector('figure.wide .plot').layout.xaxis.range")
         assert first < 10.0 < last < 14.0
+        bar = browser.find_element("css selector", ".plot .barlayer .trace:nth-child(2) path")
+        ActionChains(browser).move_to_element_with_offset(bar, 3 - bar.size["width"] // 2, 0).perform()  # its beginning
+        WebDriverWait(browser, LIMIT_S).until(lambda browser: count(browser, ".hoverlayer .hovertext"))
+        said = browser.find_element("css selector", ".hoverlayer .hovertext").text
+        assert said.replace("\n", "") == "batch 1,001 (index 1,000)worker 0: made in 300 ms"
         assert not complaints(browser)
+
+
+def test_many_thin_bars_take_the_share_of_the_lane_that_they_took_of_the_time(tmp_path):
+    """Plotly blows up bars that are thinner than a pixel, and short waits would look like waiting all the time."""
+    path = stoker.report(history(timeline=timeline(KEPT, 2, step_s=0.0049)), tmp_path / "run.html")
+    shown = """
+        const div = document.querySelector('figure.wide .plot');
+        const waits = [...div.querySelectorAll('.barlayer .trace')].at(-1).querySelectorAll('path');
+        return [[...waits].reduce((sum, bar) => sum + bar.getBBox().width, 0), div._fullLayout.xaxis._length]"""
+    with chromium() as browser:
+        show(browser, path)
+        waited, wide = browser.execute_script(shown)
+    assert waited / wide == pytest.approx(KEPT * 0.002 / 10, rel=0.15)
 
 
 def test_text_of_the_users_runs_no_script_and_opens_no_tag(tmp_path):

@@ -35,6 +35,7 @@ class Facts:
         asked: the number of the last epoch that was asked for, or None.
         cores: that can be used, for the verdicts.
         was_stopped: a callback asked to stop.
+        is_ours: stoker trained, so that what is not recorded did not end.
     """
 
     model: str
@@ -46,6 +47,7 @@ class Facts:
     asked: int | None
     cores: int
     was_stopped: bool
+    is_ours: bool
 
     @property
     def names(self) -> list[str]:
@@ -73,7 +75,7 @@ class Facts:
             return True, f"completed: {len(self.epochs)} epochs" if len(self.epochs) != 1 else "completed: 1 epoch"
         if self.was_stopped:
             return False, f"ended after epoch {done}{of}: a callback asked to stop"
-        return False, f"interrupted: epoch {done + 1}{of} did not end" if self.records else f"ended after epoch {done}{of}"
+        return False, f"interrupted: epoch {done + 1}{of} did not end" if self.is_ours else f"ended after epoch {done}{of}"
 
 
 def read_facts(history: Any) -> Facts:
@@ -100,7 +102,8 @@ def read_facts(history: Any) -> Facts:
         epochs, by_epoch = _by_epoch(logs, list(getattr(history, "epoch", None) or ()))
     return Facts(
         run.model if run is not None else str(getattr(model, "name", None) or "model"), tuple(epochs), tuple(by_epoch), records,
-        getattr(history, "timeline", None), run, _asked(history, run), usable_cores(), bool(getattr(model, "stop_training", False)))
+        getattr(history, "timeline", None), run, _asked(history, run), usable_cores(), bool(getattr(model, "stop_training", False)),
+        hasattr(history, "records"))
 
 
 def _by_epoch(logs: Mapping[str, Any], epochs: list[int]) -> tuple[list[int], list[dict[str, Any]]]:

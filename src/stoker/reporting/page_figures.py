@@ -12,7 +12,7 @@ from typing import Any
 from stoker.reporting.page_facts import Facts, finite
 from stoker.reporting.page_style import Json, axis, colour, layout
 
-CURVE_PX = 300
+CURVE_PX = 320
 WAITS_PX = 220
 MOST_POINTS = 20_000
 """Of all curves of a page together."""
@@ -97,7 +97,7 @@ def _epoch_axis(epochs: Sequence[int]) -> Json:
     """An axis of whole epochs, with a little room at both ends."""
     ends: dict[str, Any] = {}
     if epochs:
-        room = 0.5 if len(epochs) <= FEW_TICKS else 0.02 * (epochs[-1] - epochs[0])
+        room = max(0.5, 0.02 * (epochs[-1] - epochs[0]))
         ends = {"range": [epochs[0] - room, epochs[-1] + room]}
     if len(epochs) <= FEW_TICKS:
         ends["dtick"] = 1

@@ -35,7 +35,7 @@ def layout(height_px: int, **more: Any) -> Json:
     return {
         "height": height_px, "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "uirevision": "kept",
         "font": {"color": colour("ink"), "size": 12, "family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif"},
-        "margin": {"l": 48, "r": 12, "t": 34, "b": 46},
+        "margin": {"l": 48, "r": 12, "t": 54, "b": 46},
         "hoverlabel": {"bgcolor": colour("panel"), "bordercolor": colour("grid"), "font": {"color": colour("ink")}},
         "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": colour("faint"), "activecolor": colour("ink")},
         "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "xanchor": "left"}, **more}

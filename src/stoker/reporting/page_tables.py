@@ -99,7 +99,7 @@ def call_tables(facts: Facts) -> str:
     if run is None:
         return ""
     arguments = {name: repr(value) for name, value in run.arguments.items()}
-    lane = {} if facts.figures is None else {"batches were made by": _who(facts.figures.lane, facts.figures.workers)}
+    lane = {} if facts.figures is None else {"batches made by": _who(facts.figures.lane, facts.figures.workers)}
     return '<div class="two">' + "".join([
         _pairs("The call", {"source": run.source, **arguments, **lane}),
         _pairs("Versions and machine", {**run.versions, "machine": run.machine})]) + "</div>"

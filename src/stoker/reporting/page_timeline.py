@@ -29,10 +29,13 @@ CROWDED = 12
 CROWDED_PX = 20
 QUEUE_PX = 90
 GAP_PX = 30
-TOP_PX = 58
+TOP_PX = 80
 BOTTOM_PX = 50
+SPARSE = 300
+"""A line through more points than this is a solid band; the ground beneath it still shows how often the line is how high."""
 SHADES = (1.0, 0.68)
-"""Neighbours differ, so that each can be told from the next."""
+SHADED = ("make", "step")
+"""Of these, neighbours touch and differ in shade, so that each can be told from the next."""
 AROUND = 4.0
 """A view of one batch shows so many times its own length."""
 LEAST_VIEW = 0.02
@@ -61,7 +64,8 @@ class _Bars:
     def trace(self, name: str, css: str, verb: str) -> Json:
         return {
             "type": "bar", "orientation": "h", "name": name, "y": self.lane, "base": self.base, "x": self.width, "width": 0.8,
-            "marker": {"color": colour(css), "opacity": self.shade, "line": {"width": 0}}, "customdata": self.said,
+            "marker": {"color": colour(css), "opacity": self.shade if css in SHADED else 1.0, "line": {"width": 0}},
+            "customdata": self.said,
             "hovertemplate": f"batch %{{customdata[0]}}<br>%{{y}}: {verb} %{{customdata[1]}}<extra></extra>"}
 
 
@@ -88,7 +92,7 @@ class _Drawing:
         self._origin_s = timeline.takes[0].at_s - timeline.takes[0].wait_s
         self._end_s = max(figures.elapsed_s, timeline.takes[-1].at_s) - self._origin_s
         self._scale, self._unit = (1e3, "ms") if self._end_s < SHORT_S else (1.0, "s")
-        self._first = figures.batches - len(timeline.takes) + 1
+        self._first = max(1, figures.batches - len(timeline.takes) + 1)
         self._number = {take.ticket: number for number, take in enumerate(timeline.takes, self._first)}
         self._index = {take.ticket: take.index for take in timeline.takes}
         self._is_inline = figures.lane == "inline"
@@ -114,7 +118,8 @@ class _Drawing:
             more["yaxis2"] = axis(
                 domain=[0.0, share * QUEUE_PX / heights[1]], fixedrange=True, rangemode="tozero", title={"text": "ready"}, nticks=4)
         made = layout(
-            sum(heights) + TOP_PX + BOTTOM_PX, barmode="overlay", bargap=0, hovermode="closest", showlegend=True,
+            sum(heights) + TOP_PX + BOTTOM_PX, barmode="overlay", bargap=0.01,  # none at all, and plotly rounds bars to pixels
+             hovermode="closest", showlegend=True,
             margin={"l": 64, "r": 12, "t": TOP_PX, "b": BOTTOM_PX}, **more)
         notes = self._notes()
         return Figure(
@@ -153,8 +158,8 @@ class _Drawing:
                 bars.add(lane, self._at(make.began_s), self._at(ended_s), (batch, _ms(make.make_s) + early))
             if make.cross_s > 0:
                 crossing.add(lane, self._at(ended_s), self._at(ended_s + make.cross_s), (batch, _ms(make.cross_s)))
-        kinds = ((usual, "making", "make", "made in"), (slow, f"slow (over {SLOW:g}x the median)", "slow", "made in"),
-                 (crossing, "into shared memory", "cross", "put into shared memory in"))
+        kinds = ((usual, "making", "make", "made in"), (slow, "slow", "slow", "made in"),
+                 (crossing, "handing over", "cross", "put into shared memory in"))
         return [bars.trace(name, css, verb) for bars, name, css, verb in kinds if bars.lane]
 
     def _model(self) -> list[Json]:
@@ -168,7 +173,7 @@ class _Drawing:
                 waits.add(MODEL, self._at(take.at_s - take.wait_s), self._at(take.at_s), (batch, _ms(take.wait_s)))
             last = "" if after is not None else ", with all that the device still had to do"
             steps.add(MODEL, self._at(take.at_s), self._at(until_s), (batch, _ms(until_s - take.at_s) + last))
-        kinds = ((steps, "step", "step", "step of"), (waits, "waiting for data", "wait", "waited"))
+        kinds = ((steps, "step", "step", "step of"), (waits, "waiting", "wait", "waited"))
         return [bars.trace(name, css, verb) for bars, name, css, verb in kinds if bars.lane]
 
     def _queue(self) -> Json:
@@ -176,7 +181,7 @@ class _Drawing:
         return {
             "type": "scatter", "name": "ready batches", "x": [round(self._at(take.at_s), 6) for take in self._takes],
             "y": [take.ready for take in self._takes], "mode": "lines", "fill": "tozeroy", "fillcolor": colour("queue-fill"),
-            "line": {"shape": "hv", "width": 1.5, "color": colour("queue")}, "yaxis": "y2",
+            "line": {"shape": "hv", "width": 1.5 if len(self._takes) <= SPARSE else 0.0, "color": colour("queue")}, "yaxis": "y2",
             "showlegend": False, "customdata": [self._number[take.ticket] for take in self._takes],
             "hovertemplate": "%{y} ready when batch %{customdata:,} was taken<extra></extra>"}
 
@@ -189,6 +194,9 @@ class _Drawing:
             times = f", {slowest.make_s / self._median_s:,.1f}x the median" if slowest.make_s > NOTABLE * self._median_s > 0 else ""
             by = "" if self._is_inline else f" by {self._lane(slowest)}"
             notes.append(f"Slowest batch: {self._batch(slowest.ticket)}, made in {_ms(slowest.make_s)}{by}{times}.")
+        slow = sum(map(self._is_slow, self._makes))
+        if slow:
+            notes.append(f"{_count(slow)} took more than {SLOW:g}x the median and {'is' if slow == 1 else 'are'} shown as slow.")
         longest = max(self._takes, key=lambda take: take.wait_s)
         if longest.wait_s > 0:
             notes.append(f"Longest wait: {_ms(longest.wait_s)} for batch {self._batch(longest.ticket)}.")
@@ -208,6 +216,10 @@ class _Drawing:
     def _around(self, name: str, began_s: float, length_s: float) -> tuple[str, float, float]:
         middle, half = began_s + length_s / 2, max(AROUND * length_s, LEAST_VIEW * self._end_s) / 2
         return name, round(self._at(middle - half), 6), round(min(self._at(middle + half), self._end_s * self._scale), 6)
+
+
+def _count(batches: int) -> str:
+    return "1 batch" if batches == 1 else f"{batches:,} batches"
 
 
 def _ms(seconds: float) -> str:
