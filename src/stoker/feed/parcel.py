@@ -4,14 +4,18 @@ Most batches of a source have the same structure: tuples, lists and dicts of arr
 shapes and dtypes is a template; a worker sends each template once, and then only its number. What is no such structure (objects,
 text) is pickled with protocol 5; its large buffers lie in the slot too.
 
+Where the source built nothing in the slot itself, the arrays lie where the template says (``places``), and no offsets are sent.
+
 Rules: ``Packer`` works in the worker, ``Unpacker`` in the parent; neither waits; what comes out of ``Unpacker.arrays`` are views of the
 memory that is passed in.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,6 +25,8 @@ from stoker.feed.arena import ALIGNMENT, Arena
 
 IN_BAND_BYTES = 512
 """Buffers of pickled objects that are smaller travel within the pickle."""
+SMALL_ARRAY_BYTES = 8192
+"""Up to this size going through a bytes object is quicker than making a view to copy into."""
 TEMPLATES = 4096
 """Templates a worker tells; batches of ever new shapes are pickled after that."""
 
@@ -38,7 +44,8 @@ class Packer:
     def __init__(self, arena: Arena) -> None:
         self._arena = arena
         self._start = arena.memory.__array_interface__["data"][0]
-        self._known: dict[Any, int] = {}
+        self._known: dict[Any, tuple[int, list[int], int]] = {}
+        """Number of a template, places of its arrays, and their end."""
         self._slot = 0
         self._end = 0
 
@@ -66,23 +73,36 @@ class Packer:
         """Put a batch into the slot.
 
         Returns:
-            The number of its template, the offset of each array in the slot, and the template itself if it is new (else empty).
-            Number -1 with a pickle where the batch is no structure of arrays; the offsets are those of its large buffers, each
-            followed by its length.
+            The number of its template, the offset of each array in the slot (none where they lie at their places), and the template
+            itself if it is new (else empty). Number -1 with a pickle where the batch is no structure of arrays; the offsets are those of
+            its large buffers, each followed by its length.
         """
         arrays: list[NDArray[Any]] = []
         key = _structure(item, arrays)
         if key is None:
             return self._pickled(item)
-        number = self._known.get(key)
+        known = self._known.get(key)
         told = b""
-        if number is None:
+        if known is None:
             if len(self._known) >= TEMPLATES:
                 return self._pickled(item)
-            number = len(self._known)
-            self._known[key] = number
+            known = self._known[key] = (len(self._known), *places(key))
             told = pickle.dumps(key, 5)
-        return number, [self._put(array) for array in arrays], told
+        number, offsets, end = known
+        if self._end:  # the source built in the slot: what it built lies there already
+            return number, [self._put(array) for array in arrays], told
+        self._arena.take(self._slot, end)
+        start = self._slot * self._arena.stride
+        for offset, array in zip(offsets, arrays, strict=True):
+            self._copy(array, start + offset)
+        return number, [], told
+
+    def _copy(self, array: NDArray[Any], place: int) -> None:
+        """Copy an array into the arena."""
+        if array.nbytes > SMALL_ARRAY_BYTES:
+            np.copyto(np.ndarray(array.shape, array.dtype, self._arena.memory, place), array)
+        else:
+            self._arena.bytes[place:place + array.nbytes] = array.tobytes()
 
     def _put(self, array: NDArray[Any]) -> int:
         """Copy an array into the slot unless it lies there already; its offset in the slot."""
@@ -92,7 +112,7 @@ class Packer:
             if 0 <= inside < self._end and inside + array.nbytes <= self._end:
                 return int(inside)
         place = self._reserve(array.nbytes)
-        np.copyto(np.ndarray(array.shape, array.dtype, self._arena.memory, place), array)
+        self._copy(array, place)
         return place - base
 
     def _pickled(self, item: Any) -> tuple[int, list[int], bytes]:
@@ -128,28 +148,53 @@ def _structure(item: Any, arrays: list[NDArray[Any]]) -> Any:
     return None
 
 
-Build = Callable[[Any, int, list[int]], Any]
+def places(plan: Plan) -> tuple[list[int], int]:
+    """Where the arrays of a template lie in a slot, one after the other, and where the last one ends, in bytes."""
+    offsets: list[int] = []
+    end = 0
+    for size in _sizes(plan):
+        offsets.append(-(-end // ALIGNMENT) * ALIGNMENT)
+        end = offsets[-1] + size
+    return offsets, end
+
+
+def _sizes(plan: Plan) -> list[int]:
+    """The bytes of each array of a template, in order."""
+    if plan == "none":
+        return []
+    if isinstance(plan[0], np.dtype):
+        dtype, shape = plan
+        return [dtype.itemsize * math.prod(shape)]
+    return [size for part in plan[2 if plan[0] == "d" else 1:] for size in _sizes(part)]
+
+
+Build = Callable[[Any, list[int]], Any]
 
 
 class Unpacker:
     """Builds batches from what one worker put into slots."""
 
     def __init__(self) -> None:
-        self._builders: list[tuple[Build, int]] = []
+        self._known: list[tuple[Build, int, list[int], int]] = []
+        """How to build a template, the bytes of its arrays, their places and their end."""
 
     def learn(self, template: bytes) -> None:
         """Take up the next template of this worker."""
-        sizes: list[int] = []
-        build = _builder(pickle.loads(template), sizes)
-        self._builders.append((build, sum(sizes)))
+        plan = pickle.loads(template)
+        self._known.append((_builder(plan, itertools.count()), sum(_sizes(plan)), *places(plan)))
 
     def size_bytes(self, number: int) -> int:
         """How many bytes the arrays of a template have."""
-        return self._builders[number][1]
+        return self._known[number][1]
+
+    def end(self, number: int) -> int:
+        """How far the arrays of a template reach into the slot, in bytes, if they lie at their places."""
+        return self._known[number][3]
 
     def arrays(self, number: int, memory: Any, offsets: list[int]) -> Any:
-        """The batch as views of ``memory``, which begins where the slot begins."""
-        return self._builders[number][0](memory, 0, offsets)
+        """The batch as views of ``memory``, which begins where the slot begins; without offsets its arrays lie at their places."""
+        build, _, fixed, _ = self._known[number]
+        return build(memory, offsets or fixed)
 
     @staticmethod
     def unpickle(data: bytes, memory: Any, places: list[int]) -> Any:
@@ -159,21 +204,19 @@ class Unpacker:
         return pickle.loads(data, buffers=buffers)
 
 
-def _builder(plan: Plan, sizes: list[int]) -> Build:
-    """A function that builds what the plan says; ``sizes`` grows by the bytes of each array."""
+def _builder(plan: Plan, numbers: Iterator[int]) -> Build:
+    """A function that builds what the plan says; ``numbers`` counts its arrays."""
     if plan == "none":
-        return lambda memory, base, offsets: None
+        return lambda memory, offsets: None
     if isinstance(plan[0], np.dtype):
         dtype, shape = plan
-        place = len(sizes)
-        sizes.append(dtype.itemsize * int(np.prod(shape, dtype=np.int64)))
-        return lambda memory, base, offsets: np.ndarray(shape, dtype, memory, base + offsets[place])
+        place = next(numbers)
+        return lambda memory, offsets: np.ndarray(shape, dtype, memory, offsets[place])
     if plan[0] == "d":
         names = plan[1]
-        parts = [_builder(part, sizes) for part in plan[2:]]
-        return lambda memory, base, offsets: {
-            name: part(memory, base, offsets) for name, part in zip(names, parts, strict=True)}
-    made = [_builder(part, sizes) for part in plan[1:]]
+        parts = [_builder(part, numbers) for part in plan[2:]]
+        return lambda memory, offsets: {name: part(memory, offsets) for name, part in zip(names, parts, strict=True)}
+    made = [_builder(part, numbers) for part in plan[1:]]
     if plan[0] == "t":
-        return lambda memory, base, offsets: tuple([part(memory, base, offsets) for part in made])
-    return lambda memory, base, offsets: [part(memory, base, offsets) for part in made]
+        return lambda memory, offsets: tuple([part(memory, offsets) for part in made])
+    return lambda memory, offsets: [part(memory, offsets) for part in made]

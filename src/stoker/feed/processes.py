@@ -264,8 +264,12 @@ class ProcessLane:
         size = parcel.unpacker.size_bytes(parcel.template)
         if size > SMALL_BYTES and (memory := self._lease(parcel)) is not None:
             return Value(parcel.unpacker.arrays(parcel.template, memory, parcel.offsets))
-        views = parcel.unpacker.arrays(parcel.template, self._memory(parcel.slot), parcel.offsets)
-        made = Value(private(views))
+        if parcel.offsets:
+            made = Value(private(parcel.unpacker.arrays(parcel.template, self._memory(parcel.slot), parcel.offsets)))
+        else:
+            start = parcel.slot * self._arena.stride
+            copy = bytearray(self._arena.bytes[start:start + parcel.unpacker.end(parcel.template)])
+            made = Value(parcel.unpacker.arrays(parcel.template, copy, parcel.offsets))
         self._slots.free(parcel.slot)
         return made
 
