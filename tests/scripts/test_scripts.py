@@ -1,7 +1,8 @@
-"""Scripts of 2016-2020 run unmodified through ``stoker run``, on JAX and torch, and print and write what they did then."""
+"""Scripts of 2016-2020 run unmodified through ``stoker run``, on every backend, and print and write what they did then."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-BACKENDS = ("jax", "torch")
+BACKENDS = [backend for backend in ("jax", "torch", "tensorflow") if importlib.util.find_spec(backend)]
 LIMIT_S = 180
 
 pytestmark = pytest.mark.slow
@@ -27,7 +28,7 @@ def command(script, *arguments):
 
 @pytest.fixture()
 def run(tmp_path):
-    """Runs a script on both backends at once; gives what each printed, said, and the folder in which it wrote."""
+    """Runs a script on all backends at once; gives what each printed, said, and the folder in which it wrote."""
     started = []
 
     def start(script, *arguments):

@@ -5,6 +5,8 @@ Rules: only what a Keras 1 spelling certainly means is translated; new spellings
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -149,12 +151,21 @@ def _with_weights(original: Callable[..., Any]) -> Callable[..., Any]:
         if weights is None:
             return
         if all(variable._value is not None for variable in self.weights):
-            self.set_weights(weights)
+            with _outside_of_functions():
+                self.set_weights(weights)
             return
         for variable, value in zip(self.weights, weights, strict=True):
             variable._initializer = initializers.Constant(value)  # built while shapes are traced: values are made afterwards
 
     return _post_build
+
+
+def _outside_of_functions() -> contextlib.AbstractContextManager[Any]:
+    """TensorFlow may build a layer while it traces a function, where setting a value would become a part of that function."""
+    if config.backend() != "tensorflow":
+        return contextlib.nullcontext()
+    tensorflow = importlib.import_module("tensorflow")
+    return tensorflow.init_scope()  # type: ignore[no-any-return]
 
 
 def _name_first(original: Callable[..., Any]) -> Callable[..., Any]:
