@@ -1,5 +1,7 @@
 """Optimizers, names of metrics, callbacks, checkpoints and calls under stoker.compat. Run in a process of its own for each backend."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -249,6 +251,17 @@ def test_samples_become_steps_where_the_source_has_a_batch_size():
     history = model.fit_generator(Cut(), samples_per_epoch=8, nb_epoch=2, verbose=0, validation_data=Cut(), nb_val_samples=12,
                                   max_q_size=2, nb_worker=2, pickle_safe=False)
     assert history.params["steps"] == 2 and history.epoch == [0, 1] and "val_loss" in history.history
+
+
+def test_samples_by_position_are_batches_as_in_keras_2_and_a_number_that_looks_like_samples_is_told():
+    class Counted(Cut):
+        n = 12
+
+    with pytest.warns(UserWarning, match=r"12 samples in 3 batches.*steps_per_epoch=3"):
+        assert classifier().fit_generator(Counted(), 12, 1, verbose=0).params["steps"] == 12
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert classifier().fit_generator(Counted(), 3, 1, verbose=0).params["steps"] == 3
 
 
 def test_samples_are_steps_where_it_has_none():

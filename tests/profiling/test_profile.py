@@ -241,7 +241,10 @@ def test_one_item_and_one_batch_are_enough():
 @pytest.mark.slow
 @pytest.mark.parametrize("kind, processes", [(profiled.Sleeping, False), (profiled.Holding, True), (profiled.Releasing, False)])
 def test_threads_or_processes_are_recommended_by_what_the_source_does(kind, processes):
-    profile = stoker.profile(kind(), seconds=8)
+    for _ in range(3):  # on a machine that is busy with other things nothing can be told of the GIL
+        profile = stoker.profile(kind(), seconds=8)
+        if profile.measured.times.gil_share is not None or kind is profiled.Sleeping:
+            break
     assert profile.recommendation.processes is processes, str(profile)
     assert f"workers={profile.recommendation.workers}" in profile.recommendation.call
     assert ("processes=True" in profile.recommendation.call) is processes

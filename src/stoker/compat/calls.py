@@ -81,6 +81,8 @@ def _fit_generator(teller: Teller) -> Callable[..., Any]:
         source = options.pop("generator", None) if generator is None else generator
         translate(options, WORDS)
         options.update(zip(POSITIONAL, arguments, strict=False))
+        if arguments:
+            _doubt(arguments[0], source, teller)
         options["callbacks"] = with_old_names(options.get("callbacks"))
         samples = _samples(options, teller, source)
         with as_compiled(self):
@@ -97,6 +99,16 @@ def _samples(options: dict[str, Any], teller: Teller, source: Any) -> dict[str, 
         if old in options:
             made[new] = _steps(options.pop(old), of, old, teller)
     return made
+
+
+def _doubt(steps: Any, source: Any, teller: Teller) -> None:
+    """Keras 1 counted samples where Keras 2 counts batches; by position nobody can tell the two apart, but by their size."""
+    samples = getattr(source, "n", None)
+    if isinstance(samples, int) and isinstance(steps, int) and steps >= samples > 0 and hasattr(source, "__len__"):
+        teller.tell(
+            f"fit_generator(generator, {steps})",
+            f"it is a number of batches, as in Keras 2, and the generator has {samples} samples in {len(source)} batches; if the script "
+            f"counts samples, as in Keras 1, write steps_per_epoch={len(source)}.")
 
 
 def _steps(samples: Any, source: Any, name: str, teller: Teller) -> Any:
