@@ -147,3 +147,14 @@ def test_a_source_that_fills_the_same_memory_again_is_told_what_its_copies_cost(
     figures, found = train(Refilling(), 0.0005, workers=1)
     assert figures.cross_s > figures.make_s
     assert found.bound == "input" and "make a new array for each batch" in found.text
+
+
+def test_a_source_with_stragglers_is_short_of_slots():
+    class Uneven(Known):
+        def __getitem__(self, index):
+            time.sleep(0.3 if index % 20 == 5 else 0.001)
+            return np.zeros((2, 1), np.float32)
+
+    figures, found = train(Uneven(), 0.003, workers=2, max_queue_size=4)
+    assert found.bound == "input" and found.advised_workers is None
+    assert "all slots were taken" in found.text and "max_queue_size" in found.text
