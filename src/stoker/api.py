@@ -148,9 +148,11 @@ def predict(
     Returns:
         Array of shape ``(rows, ...)``, or the model's structure of such.
     """
+    backend = load_backend()
+    backend.require_model(model, "predict")
     if _is_array(source) or isinstance(source, dict) or (isinstance(source, list) and source and all(map(_is_array, source))):
         source = (source,)
-    plan = _run_plan(load_backend(), model, source, (batch_size, steps, callbacks, verbose),
+    plan = _run_plan(backend, model, source, (batch_size, steps, callbacks, verbose),
                      {"workers": workers, "processes": processes, "max_queue_size": max_queue_size, "timeout_s": timeout_s})
     with dump_on_signal():
         return loop.predict(plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import models
 import numpy as np
 import pandas
@@ -166,3 +167,20 @@ def test_class_weights_that_lack_a_class_name_it(model):
 def test_an_exhausted_iterator_is_an_error_for_evaluate(model):
     with pytest.warns(stoker.StokerWarning), pytest.raises(SourceError, match="no batch"):
         model.evaluate_generator(iter([]), 2)
+
+
+@pytest.mark.parametrize("call", ["fit", "evaluate", "predict"])
+def test_what_is_no_model_is_refused_before_any_batch_is_pulled(call):
+    with pytest.raises(OptionTypeError, match=rf"no model.*str.*Call {call}"):
+        getattr(stoker, call)("model.keras", models.endless())
+
+
+@pytest.mark.parametrize(("callback", "remedy"), [(keras.callbacks.TerminateOnNaN, r"TerminateOnNaN\(\)"), ("early", "Callback")])
+def test_what_is_no_callback_is_refused(model, callback, remedy):
+    with pytest.raises(OptionTypeError, match=remedy):
+        model.fit_generator(models.endless(), 1, callbacks=[callback])
+
+
+def test_whole_arrays_in_a_list_are_told_apart_from_batches(model):
+    with pytest.raises(BatchError, match="as a tuple"):
+        stoker.fit(model, [X, Y], verbose=0)

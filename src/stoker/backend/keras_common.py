@@ -188,12 +188,16 @@ class KerasCallbacks:
 
     callback_base = keras.callbacks.Callback
 
-    def require_compiled(self, model: Any, call: str) -> None:
+    def require_model(self, model: Any, call: str) -> None:
         """See ``Backend``."""
         if not isinstance(model, keras.Model):
             raise OptionTypeError(
                 f"the first argument of {call} is no model", got=f"{type(model).__name__}", expected="a keras.Model",
                 remedy=f"Call {call}(model, source, ...).")
+
+    def require_compiled(self, model: Any, call: str) -> None:
+        """See ``Backend``."""
+        self.require_model(model, call)
         require_compiled(model, call)
 
     def describe(self, model: Any) -> ModelSpec:

@@ -72,6 +72,9 @@ class Backend(Protocol):
     callback_base: type
     """The class whose hooks do nothing."""
 
+    def require_model(self, model: Any, call: str) -> None:
+        """Raise where something else than a model was passed."""
+
     def require_compiled(self, model: Any, call: str) -> None:
         """Raise Keras's own error if the model has not been compiled."""
 

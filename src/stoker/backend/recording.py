@@ -114,6 +114,9 @@ class RecordingBackend:
         self._fuse = fuse
         self._spec = spec or ModelSpec()
 
+    def require_model(self, model: Any, call: str) -> None:
+        """Anything goes."""
+
     def require_compiled(self, model: Any, call: str) -> None:
         """See ``Backend``; every model is."""
 

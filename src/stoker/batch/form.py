@@ -67,7 +67,8 @@ def split(item: Any, where: str) -> tuple[Any, Any, Any]:
         if inputs is not None:
             return inputs, targets, rest[0] if rest else None
     got = f"a {type(item).__name__} of {len(item)}" if isinstance(item, tuple | list) else describe(item)
-    raise BatchError("a batch has the wrong form", got=got, expected=FORM, where=where, remedy=_REMEDY)
+    remedy = "Yield (inputs, targets); whole arrays are passed as a tuple, (x, y)." if hasattr(item, "shape") else _REMEDY
+    raise BatchError("a batch has the wrong form", got=got, expected=FORM, where=where, remedy=remedy)
 
 
 def split_for_predict(item: Any, where: str) -> tuple[Any, None, None]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from stoker.backend.protocol import Backend, Raw, Session
+from stoker.errors import OptionTypeError
 
 EVENTS = (
     "train_begin", "train_end", "epoch_begin", "epoch_end", "train_batch_begin", "train_batch_end", "test_begin", "test_end",
@@ -116,6 +117,8 @@ class Callbacks:
 
     def __init__(self, callbacks: Any, backend: Backend, model: Any) -> None:
         self.all = list(_flat(callbacks))
+        for callback in self.all:
+            _check(callback)
         self._backend = backend
         self._model = model
         self._session: Session | None = None
@@ -201,6 +204,22 @@ def _flat(callbacks: Any) -> Iterator[Any]:
         yield from callbacks.callbacks
     else:
         yield callbacks
+
+
+def _check(callback: Any) -> None:
+    """Refuse what cannot be a callback.
+
+    Raises:
+        OptionTypeError: a class, or an object that has no hook at all.
+    """
+    if isinstance(callback, type):
+        raise OptionTypeError(
+            "a callback is a class", got=callback.__name__, expected="an object", remedy=f"Pass {callback.__name__}(), with brackets.")
+    hooks = (f"on_{event}" for event in EVENTS)
+    if not any(hasattr(callback, name) for name in (*hooks, *OLD_NAMES.values(), "set_model")):
+        raise OptionTypeError(
+            "this is no callback", got=f"{type(callback).__name__} {callback!r}"[:80], expected="keras.callbacks.Callback",
+            remedy="Pass objects whose class is a keras.callbacks.Callback.")
 
 
 def _call_if_there(callback: Any, name: str, argument: Any) -> None:
