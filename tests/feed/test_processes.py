@@ -303,3 +303,21 @@ def test_image_iterators_of_keras_run_in_processes(tmp_path):
                 print(sorted(seen) == list(range(40)), seen != list(range(40)))
     """)
     assert out.splitlines() == ["True True"] * 2
+
+
+def test_a_module_that_feeds_from_processes_when_it_is_imported_is_told_where_to_put_that(tmp_path):
+    (tmp_path / "library.py").write_text(textwrap.dedent("""
+        import numpy as np, stoker
+        class Mine(stoker.Sequence):
+            def __len__(self): return 2
+            def __getitem__(self, index): return np.full(2, index)
+        with stoker.Feed(Mine(), workers=1, processes=True) as feed:
+            list(feed.epoch())
+    """))
+    out = run_script(tmp_path, """
+        try:
+            import library
+        except RuntimeError as error:
+            print(type(error).__name__, error)
+    """)
+    assert out.startswith("WorkerError") and "__main__" in out

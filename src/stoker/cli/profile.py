@@ -129,8 +129,8 @@ def _from_file(path: Path) -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
+    cloudpickle.register_pickle_by_value(module)  # before it runs: it may train when it is imported
     spec.loader.exec_module(module)
-    cloudpickle.register_pickle_by_value(module)
     return module
 
 

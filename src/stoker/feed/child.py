@@ -26,7 +26,7 @@ from stoker.feed.empty import OFFER
 from stoker.feed.errands import pack_error
 from stoker.feed.messages import Ask
 from stoker.feed.parcel import Packer
-from stoker.feed.worker import make
+from stoker.feed.worker import WORKER, make
 from stoker.outcome import Ended, Failure, Value, failure
 from stoker.source.protocol import Source
 
@@ -39,6 +39,7 @@ MIX = 0x9E3779B97F4A7C15
 def work(request: dict[str, Any], channel: int, stack: int, arena: int) -> None:
     """Serve one parent until it closes the channel."""
     _settle_in(stack)
+    os.environ[WORKER] = str(request["worker"])
     worker = _Worker(request["worker"], socket.socket(fileno=channel), Arena(arena, request["stride"], request["slots"]))
     worker.chaos = request["chaos"]
     worker.run()

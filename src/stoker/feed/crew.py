@@ -20,9 +20,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from stoker.errors import WorkerError
 from stoker.feed.arena import Arena
 from stoker.feed.parcel import Unpacker
 from stoker.feed.wire import Parser
+from stoker.feed.worker import WORKER
 
 PROGRAM = (
     "import sys, json; sys.path[:], sys.argv[:], fd, parent = json.loads(sys.argv[1]); "
@@ -87,6 +89,11 @@ class Crew:
     """
 
     def __init__(self, arena: Arena) -> None:
+        if WORKER in os.environ:
+            raise WorkerError(
+                "a worker process was about to start worker processes", got="a source whose module trains when it is imported",
+                expected="a module that can be imported without training",
+                remedy='Put the training under: if __name__ == "__main__":', worker=int(os.environ[WORKER]))
         self._arena = arena
         self._chaos = float(os.environ.get(CHAOS) or 0)
         self.control, theirs = socket.socketpair()

@@ -12,6 +12,9 @@ from stoker.outcome import Ended, Outcome, Value, failure
 from stoker.rng import begin_item, end_item
 from stoker.source.protocol import Source
 
+WORKER = "STOKER_WORKER"
+"""Environment variable by which a process knows that it is a worker process; its value is the worker's number."""
+
 
 def make(source: Source, ask: Ask) -> tuple[Outcome, float, float, float]:
     """Make the batch that is asked for.
