@@ -5,6 +5,7 @@ Rules: the user's object is asked for items and for nothing else; ``Endless`` tr
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from stoker.feed.messages import Ask
@@ -47,10 +48,10 @@ class Endless:
 
 
 class Counted:
-    """A stream that says how many items it gave.
+    """A source that says how many items it gave, and on which thread.
 
     Args:
-        inner: the stream, or a ``parallel_map``: its items are then pulled by whoever makes the batch.
+        inner: the source, or a ``parallel_map``: its items are then pulled by whoever makes the batch.
     """
 
     single_owner = True
@@ -62,6 +63,7 @@ class Counted:
         self.label = inner.label
         self.original = inner.original
         self.pulled = 0
+        self.thread: tuple[int, int] | None = None
         self._inner = inner
         self._pull = getattr(inner, "pull", None)
 
@@ -72,6 +74,7 @@ class Counted:
 
     def get(self, pass_number: int, index: int, item: Any = None) -> Any:
         """The next item."""
+        self.thread = threading.get_ident(), threading.get_native_id()
         if self._pull is not None:
             item = self._pull()
         made = item if isinstance(item, Ended) else self._inner.get(pass_number, index, item)

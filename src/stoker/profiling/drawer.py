@@ -1,4 +1,4 @@
-"""Draws items on a worker while the caller's thread watches the clock and tries whether it can have the GIL.
+"""Draws items on a worker while the caller's thread watches the clock.
 
 Rules: no wait is longer than the deadline that is passed in; the lane is closed whatever happens.
 """
@@ -12,17 +12,15 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from stoker.errors import StokerWarning
-from stoker.feed.gil import lateness_s
 from stoker.feed.lane import Lane
 from stoker.feed.messages import Ask, Died
-from stoker.feed.meter import HELD_S
 from stoker.outcome import Outcome
+from stoker.profiling.gilwatch import GilWatch
 from stoker.source.protocol import Source
 
 TRIES_AT_ONCE = 64
 """After so many tries within one item the caller's thread tries now and then only: trying costs a core."""
 PAUSE_S = 0.01
-FEWEST_TRIES = 10
 
 
 class Made(NamedTuple):
@@ -61,8 +59,6 @@ class Drawer:
         self._lane = lane
         self._sources = 0
         self._tickets = 0
-        self._tries = 0
-        self._held = 0
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +76,7 @@ class Drawer:
 
     def draw(
         self, key: int, places: Sequence[tuple[int, int]], until_s: float, *, worker: int = 0, seed: int = 0, item: Any = None,
-        probe: bool = False,
+        watch: GilWatch | None = None,
     ) -> list[Made]:
         """Have items made by one worker, one after the other.
 
@@ -91,7 +87,7 @@ class Drawer:
             worker: who makes them.
             seed: what their randomness derives from.
             item: what was pulled for them.
-            probe: try meanwhile whether the GIL can be had.
+            watch: tries meanwhile whether the GIL can be had.
 
         Raises:
             NotInTime: it is not done by then, or the worker died.
@@ -102,33 +98,28 @@ class Drawer:
         made: list[Made] = []
         tries = 0
         while len(made) < len(asks):
-            replies = self._lane.receive(0.0 if probe and tries < TRIES_AT_ONCE else PAUSE_S)
+            replies = self._lane.receive(0.0 if watch is not None and tries < TRIES_AT_ONCE else PAUSE_S)
             for reply in replies:
                 if isinstance(reply, Died):
                     raise NotInTime(f"the worker process was {reply.cause}", places[len(made)][1], made)
+                if watch is not None:
+                    watch.made(reply.make_s, reply.cpu_s)
                 made.append(Made(*places[len(made)], self._lane.unpack(reply.payload), reply.make_s, reply.cpu_s))
             if replies:
                 continue
             if perf_counter() > until_s:
                 raise NotInTime(_innermost(self._lane.stack(worker)), places[self._at(worker, asks, len(made))][1], made)
-            if probe:
+            if watch is not None:
                 tries += 1
-                self._probe()
+                watch.nap()
+                if tries == 1:
+                    watch.hold()
         return made
 
     def _at(self, worker: int, asks: list[Ask], made: int) -> int:
         """Which of the asks a worker is at."""
         at = self._lane.at(worker)
         return made if at is None else min(max(made, at[1] - asks[0].ticket), len(asks) - 1)
-
-    def _probe(self) -> None:
-        self._held += lateness_s() > HELD_S
-        self._tries += 1
-
-    @property
-    def gil_share(self) -> float | None:
-        """Share of tries in which the GIL could not be had; None where it was not tried often enough."""
-        return self._held / self._tries if self._tries >= FEWEST_TRIES else None
 
 
 def _innermost(stack: str) -> str:

@@ -22,6 +22,7 @@ from stoker.errors import BatchError
 from stoker.outcome import Ended, Failure
 from stoker.profiling.batches import Shapes
 from stoker.profiling.drawer import Drawer, Made, NotInTime
+from stoker.profiling.gilwatch import GilWatch
 from stoker.profiling.memory import Point, resident_bytes
 from stoker.profiling.record import Fault, Times
 
@@ -109,6 +110,7 @@ class Viewer:
         items: how many at most.
         soft_s: when to begin no further item, by ``perf_counter``.
         hard_s: when to wait no longer for the one in the making.
+        watch: tells whether making them holds the GIL.
     """
 
     drawer: Drawer
@@ -116,6 +118,7 @@ class Viewer:
     items: int
     soft_s: float
     hard_s: float
+    watch: GilWatch
     look: Look = field(default_factory=Look)
     _asked: int = 0
     _next_point_s: float = 0.0
@@ -129,6 +132,7 @@ class Viewer:
             is_restartable: the stream begins anew with each pass.
         """
         began = perf_counter()
+        self.watch.rest()
         self._point(is_again=False)
         try:
             if length is None:
@@ -141,6 +145,8 @@ class Viewer:
                 self.look.take(made)
             self.look.faults.append(Fault(stop.index, "blocked", str(stop)))
         self.look.elapsed_s = perf_counter() - began
+        if not self.look.is_stuck:
+            self.watch.rest()
         return self.look
 
     def _view_indices(self, length: int) -> None:
@@ -189,7 +195,7 @@ class Viewer:
 
     def _draw(self, places: list[tuple[int, int]], *, is_again: bool) -> list[Made]:
         is_busy = self._asked == 0 or self.look.median_s * len(places) > BUSY_S
-        made = self.drawer.draw(self.key, places, self.hard_s, probe=is_busy)
+        made = self.drawer.draw(self.key, places, self.hard_s, watch=self.watch if is_busy else None)
         self._asked += len(places)
         for one in made:
             self.look.take(one)

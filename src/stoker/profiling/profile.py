@@ -8,7 +8,6 @@ Rules: what the source does wrong becomes a finding; ``on_epoch_end`` is never c
 from __future__ import annotations
 
 import math
-import os
 import pickle
 from dataclasses import asdict, dataclass, field, replace
 from time import perf_counter
@@ -24,6 +23,7 @@ from stoker.profiling.attributes import sizes
 from stoker.profiling.chance import Question, look_for_chance
 from stoker.profiling.drawer import Drawer
 from stoker.profiling.findings import find
+from stoker.profiling.gilwatch import GilWatch
 from stoker.profiling.look import Look, Viewer
 from stoker.profiling.memory import Point, grown, growth
 from stoker.profiling.recommend import recommend
@@ -67,14 +67,6 @@ class Profile:
         return as_text(self.measured, self.findings, self.recommendation)
 
 
-def load() -> float | None:
-    """Threads that wanted a core of the machine in the last minute; None where the system does not tell."""
-    try:
-        return os.getloadavg()[0]
-    except (OSError, AttributeError):
-        return None
-
-
 @dataclass(slots=True)
 class Profiler:
     """One profile in the making.
@@ -89,7 +81,6 @@ class Profiler:
     items: int
     seconds: float
     began_s: float = field(default_factory=perf_counter)
-    load: float | None = field(default_factory=load)
     drawn: int = 0
     untold: list[str] = field(default_factory=list)
     packed: Packed | None = None
@@ -103,11 +94,11 @@ class Profiler:
             source.prepare()
         travel, self.packed = _packed(open_source(source.original))
         before = sizes(source.original, _name(source))
-        look, gil_share = self._look(source, length)
+        look, watch = self._look(source, length)
         measured = Measured(
             source.label, "parallel_map" if isinstance(source, ParallelMap) else source.kind, usable_cores(), self.seconds,
-            load=self.load, length=source.length() if not look.is_stuck else length, drawn_s=look.elapsed_s, distinct=len(set(look.good)),
-            ended_after=look.ended_after, form=look.shapes.form(), times=look.times(gil_share), faults=_gathered(look.faults),
+            crowded=watch.crowded, length=source.length() if not look.is_stuck else length, drawn_s=look.elapsed_s, distinct=len(set(look.good)),
+            ended_after=look.ended_after, form=look.shapes.form(), times=look.times(watch.share), faults=_gathered(look.faults),
             alike=look.alike, memory=_memory(look, length, before, sizes(source.original, _name(source))))
         measured = self._with_runs(source, look, replace(measured, travel=travel))
         measured = replace(measured, drawn=self.drawn, unmeasured=tuple(self.untold))
@@ -116,14 +107,14 @@ class Profiler:
     def _left_s(self) -> float:
         return self.began_s + self.seconds - perf_counter()
 
-    def _look(self, source: Source, length: int | None) -> tuple[Look, float | None]:
-        drawn_from = source if length is not None else Counted(source)
+    def _look(self, source: Source, length: int | None) -> tuple[Look, GilWatch]:
+        counted = Counted(source)
+        watch = GilWatch(lambda: counted.thread)
+        soft_s, hard_s = self.began_s + LOOK_SHARE * self.seconds, self.began_s + self.seconds
         with Drawer(ThreadLane(1, 1)) as drawer:
-            viewer = Viewer(
-                drawer, drawer.add(drawn_from), self.items, self.began_s + LOOK_SHARE * self.seconds, self.began_s + self.seconds)
-            look = viewer.view(length, source.kind == "restartable")
-        self.drawn += drawn_from.pulled if isinstance(drawn_from, Counted) else len(look.made)
-        return look, drawer.gil_share
+            look = Viewer(drawer, drawer.add(counted), self.items, soft_s, hard_s, watch).view(length, source.kind == "restartable")
+        self.drawn += counted.pulled
+        return look, watch
 
     def _with_runs(self, source: Source, look: Look, measured: Measured) -> Measured:
         """The same with what only a source that works can show."""

@@ -56,7 +56,7 @@ class Times:
         worst_s: the longest.
         worst_index: which that was.
         cpu_share: CPU time of the thread by wall time.
-        gil_share: share of tries in which another thread could not have the GIL at once; None where that was not tried often enough.
+        gil_share: share of that CPU time in which another thread could not have the GIL; None where that was not tried often enough.
     """
 
     count: int
@@ -167,8 +167,8 @@ class Measured:
     kind: Literal["indexed", "stream", "restartable", "parallel_map"]
     cores: int
     seconds: float
-    load: float | None = None
-    """Threads that wanted a core of the machine in the last minute, before the profile."""
+    crowded: float | None = None
+    """Time that the worker waited for a core, by that and the time that it had one; None where the system does not tell."""
     length: int | None = None
     drawn: int = 0
     """Items that were asked of the source, in all runs."""

@@ -9,7 +9,9 @@ import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from stoker.feed.advice import IDLE_CPU
 from stoker.profiling.findings import duration, its_own, nature, shape_text, size
+from stoker.profiling.gilwatch import BUSY_SHARE
 from stoker.profiling.recommend import pace
 from stoker.profiling.record import Finding, Measured, Recommendation, Run
 
@@ -113,7 +115,9 @@ def _making(measured: Measured) -> Iterator[tuple[str, str]]:
         f"worst {duration(times.worst_s)} (index {times.worst_index})")
     yield "CPU", f"{times.cpu_share:.0%} of that time: {nature(measured)}"
     share = times.gil_share
-    yield "GIL", "too quick to tell" if share is None else f"held in {share:.0%} of tries"
+    if times.cpu_share >= IDLE_CPU:
+        held = "not told: the source is too quick, or the machine too busy" if share is None else f"held for {share:.0%} of its CPU time"
+        yield "GIL", held
 
 
 def _rest(measured: Measured) -> Iterator[tuple[str, str]]:
@@ -155,9 +159,9 @@ def chance_text(measured: Measured) -> str:
 
 def _machine(measured: Measured) -> str:
     cores = _count(measured.cores, "core", "cores")
-    if measured.load is None or measured.load < measured.cores:
+    if measured.crowded is None or measured.crowded < BUSY_SHARE:
         return cores
-    return f"{cores}, busy (load {measured.load:.1f}): when it is quiet, runs give more"
+    return f"{cores}, busy: making waited {measured.crowded:.0%} of its time for one"
 
 
 def _end(measured: Measured) -> str:
