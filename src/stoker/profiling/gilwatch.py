@@ -4,8 +4,8 @@ Two things are tried. How late the watcher wakes from a nap: waking takes the GI
 machine that is busy with other things. And whether the worker's CPU clock goes on while the watcher itself holds the GIL: what computes
 without the GIL goes on, if there is a core; what needs it never does.
 
-On a quiet machine the first says how much of the worker's CPU time is under the GIL. On a busy one only the second is believed, and only where
-the worker went on: if it did not, there may have been no core for it.
+On a quiet machine the first says how much of the worker's CPU time is under the GIL. On a busy one only the second is believed, and only
+where the worker went on: if it did not, there may have been no core for it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from stoker.feed.meter import HELD_S
 FEWEST_TRIES = 10
 IDLE_TRIES = 20
 BUSY_SHARE = 0.1
-"""A machine is busy where the worker waited for a core for more than this share of the time in which it could have run, or where naps are late
-for so much of their time while the worker is idle."""
+"""A machine is busy where the worker waited for a core for more than this share of the time in which it could have run, or where naps are
+late for so much of their time while the worker is idle."""
 LEAST_CPU = 0.1
 """Of less CPU time than this share nobody says what it does with the GIL."""
 HOLDS = 30
