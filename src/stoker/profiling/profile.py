@@ -98,7 +98,8 @@ class Profiler:
         measured = Measured(
             source.label, "parallel_map" if isinstance(source, ParallelMap) else source.kind, usable_cores(), self.seconds,
             crowded=watch.crowded, length=source.length() if not look.is_stuck else length, drawn_s=look.elapsed_s,
-            distinct=len(set(look.good)), ended_after=look.ended_after, form=look.shapes.form(), times=look.times(watch.share), faults=_gathered(look.faults),
+            distinct=len(set(look.good)), ended_after=look.ended_after, form=look.shapes.form(), times=look.times(watch.share),
+            faults=_gathered(look.faults),
             alike=look.alike, memory=_memory(look, length, before, sizes(source.original, _name(source))))
         measured = self._with_runs(source, look, replace(measured, travel=travel))
         measured = replace(measured, drawn=self.drawn, unmeasured=tuple(self.untold))
