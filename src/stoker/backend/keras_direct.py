@@ -14,7 +14,6 @@ from stoker.backend import keras_common as common
 from stoker.backend.interrupt import InterruptGuard
 from stoker.backend.protocol import Phase, Raw, Step
 from stoker.batch.form import Batch
-from stoker.batch.tree import map_leaves
 
 
 class DirectSession:
@@ -23,15 +22,15 @@ class DirectSession:
     Args:
         model: the model.
         guard: holds Ctrl-C back within a step.
-        to_tensor: makes a tensor of an array.
+        to_tensors: makes tensors of the arrays of a batch.
     """
 
     fuse = 1
 
-    def __init__(self, model: Any, guard: InterruptGuard, to_tensor: Callable[[Any], Any]) -> None:
+    def __init__(self, model: Any, guard: InterruptGuard, to_tensors: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> None:
         self._model = model
         self._guard = guard
-        self._to_tensor = to_tensor
+        self._to_tensors = to_tensors
         self._phase: Phase = "train"
         self._function: Callable[[Any], Any] | None = None
         self._order: list[str] = []
@@ -51,7 +50,7 @@ class DirectSession:
     def step(self, batch: Batch) -> Raw:
         """Run one batch."""
         data = common.as_data(batch) if self._phase != "predict" else (batch.inputs,)
-        tensors = tuple([map_leaves(self._to_tensor, part) for part in data])
+        tensors = self._to_tensors(data)
         function = self._function
         if function is None:
             function = self._function = self.load(self._phase, tensors)

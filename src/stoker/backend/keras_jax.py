@@ -21,6 +21,7 @@ from stoker.backend import keras_common as common
 from stoker.backend.interrupt import InterruptGuard
 from stoker.backend.jax_fused import Choice, group_size, is_small, stacked
 from stoker.backend.jax_program import Program, known_program, program_of
+from stoker.backend.pages import RegisteredPages
 from stoker.backend.protocol import Backend, Phase, Raw, Step
 from stoker.batch.form import Batch
 
@@ -45,6 +46,7 @@ class JaxSession:
         self._choice: Choice | None = None
         self._last: Any = None
         self._order: list[str] = []
+        self._pages = _device_pages(jax.devices()[0])
 
     @property
     def fuse(self) -> int:
@@ -112,6 +114,8 @@ class JaxSession:
 
     def _run(self, function: Callable[..., Any], must_wait: bool, data: Any) -> Raw:
         """Call a compiled function on the state; between its start and its end the state is in no variable."""
+        if self._pages is not None:
+            self._pages.hold(jax.tree.leaves(data))
         guard = self._guard
         guard.busy = True
         try:
@@ -202,6 +206,24 @@ class JaxSession:
             return
         with keras.StatelessScope():
             self._model(data[0])
+
+
+def _device_pages(device: Any) -> RegisteredPages | None:
+    """Pages that a device reads by itself, where its client offers that; a CPU reads all memory.
+
+    JAX hands a copy over and goes on, and holds the array until it has arrived; so what is missing for copies beside the step before is
+    only that no staging is needed.
+    """
+    client = device.client
+    register = getattr(client, "dma_map", None)
+    if device.platform == "cpu" or register is None:
+        return None
+
+    def map_pages(address: int, size_bytes: int) -> bool:
+        register(address, size_bytes)
+        return True
+
+    return RegisteredPages(map_pages, client.dma_unmap)
 
 
 def _value(variable: Any) -> Any:

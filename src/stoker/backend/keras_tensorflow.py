@@ -17,13 +17,14 @@ from stoker.backend.interrupt import InterruptGuard
 from stoker.backend.keras_direct import DirectSession
 from stoker.backend.protocol import Backend, Phase
 from stoker.backend.tensorflow_program import program_of
+from stoker.batch.tree import map_leaves
 
 
 class TensorFlowSession(DirectSession):
     """A model on TensorFlow during one call."""
 
     def __init__(self, model: Any, guard: InterruptGuard) -> None:
-        super().__init__(model, guard, tf.constant)
+        super().__init__(model, guard, lambda data: tuple([map_leaves(tf.constant, part) for part in data]))
 
     def load(self, phase: Phase, data: Any) -> Callable[[Any], Any]:
         """See ``DirectSession``."""

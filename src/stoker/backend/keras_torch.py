@@ -1,7 +1,7 @@
 """Keras on PyTorch: the model's own steps, called directly; the weights live in the model all the time.
 
 Rules: batches become tensors on the model's device, without a copy on a CPU (an array that is handed out stays as it is while a tensor
-holds it); on a GPU they go through pinned memory, so that the copy runs beside the step before.
+holds it); their copies to a GPU run beside the step before (``torch_copies``).
 """
 
 from __future__ import annotations
@@ -18,18 +18,27 @@ from stoker.backend import keras_common as common
 from stoker.backend.interrupt import InterruptGuard
 from stoker.backend.keras_direct import DirectSession
 from stoker.backend.protocol import Backend, Phase, Step
+from stoker.backend.torch_copies import Copies, CudaDevice
+from stoker.batch.tree import map_leaves
 
 
 class TorchSession(DirectSession):
     """A model on PyTorch during one call."""
 
     def __init__(self, model: Any, guard: InterruptGuard) -> None:
-        super().__init__(model, guard, _converter(torch.empty(0, device=_device()).device))
+        device = torch.empty(0, device=_device()).device
+        self._copies = Copies(CudaDevice(device), _alias) if device.type == "cuda" else None
+        super().__init__(model, guard, self._copies or _converter(device))
 
     def begin(self, phase: Phase) -> Step:
         """See ``Session``; tells layers of torch's own whether they train."""
         self._model.train(phase == "train")
         return super().begin(phase)
+
+    def wait(self) -> None:
+        """See ``Session``."""
+        if self._copies is not None:
+            self._copies.let_go(0)
 
     def load(self, phase: Phase, data: Any) -> Callable[[Any], Any]:
         """See ``DirectSession``."""
@@ -44,13 +53,10 @@ def _device() -> str:
     return str(keras.ops.convert_to_tensor(np.zeros(1, np.float32)).device)
 
 
-def _converter(device: torch.device) -> Callable[[Any], Any]:
-    """How an array becomes a tensor on a device."""
-    if device.type == "cpu":
-        return _alias
-    if device.type == "cuda":
-        return lambda array: _alias(array).pin_memory().to(device, non_blocking=True)
-    return lambda array: _alias(array).to(device)
+def _converter(device: torch.device) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """How the arrays of a batch become tensors on a device."""
+    convert = _alias if device.type == "cpu" else lambda array: _alias(array).to(device)
+    return lambda data: tuple([map_leaves(convert, part) for part in data])
 
 
 def _alias(array: Any) -> Any:
@@ -82,9 +88,11 @@ class TorchBackend(common.KerasCallbacks):
         """See ``Backend``."""
         was_training = model.training
         with common.nesting(model), InterruptGuard() as guard:
+            session = TorchSession(model, guard)
             try:
-                yield TorchSession(model, guard)
+                yield session
             finally:
+                session.wait()
                 model.train(was_training)
 
 

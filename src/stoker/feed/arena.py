@@ -17,6 +17,8 @@ import tempfile
 
 import numpy as np
 
+from stoker.batch.memory import SlotMemory
+
 STRIDES = (1 << 32, 1 << 30, 1 << 27)
 """Room of a slot in bytes, tried in turn: address space is not memory, but may be limited too."""
 ALIGNMENT = 64
@@ -40,12 +42,6 @@ def new_file(size_bytes: int) -> int:
     return fd
 
 
-class Memory(np.ndarray):  # type: ignore[type-arg]
-    """The memory of all slots. A class of its own: numpy makes the base of a view the base's own base where both are plain arrays, and
-    then a lease that stands between the two would not be kept alive by the arrays in it.
-    """
-
-
 class Arena:
     """Slots in shared memory; the last one is a board on which each worker says what it is making.
 
@@ -62,7 +58,7 @@ class Arena:
         self._mapping = mmap.mmap(fd, stride * slots)
         self.bytes = memoryview(self._mapping)
         """The same as bytes: quicker than an array for a small piece."""
-        self.memory = np.frombuffer(self._mapping, np.uint8).view(Memory)
+        self.memory = np.frombuffer(self._mapping, np.uint8).view(SlotMemory)
         """All slots, shape ``(slots * stride,)``. ``frombuffer`` holds the mapping open for every array made from it; an array made on
         the mmap object by ``np.ndarray(buffer=...)`` does not, and closing the mapping would then pull the memory from under it."""
         self._taken = [0] * slots
@@ -122,7 +118,7 @@ class Arena:
     def close(self) -> None:
         """Let go of the file; the mapping goes when no array lies in it any more."""
         os.close(self.fd)
-        self.memory = np.empty(0, np.uint8).view(Memory)
+        self.memory = np.empty(0, np.uint8).view(SlotMemory)  # whoever registered the old one with a device lets go of it now
         self.bytes.release()
         with contextlib.suppress(BufferError):
             self._mapping.close()

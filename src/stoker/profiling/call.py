@@ -36,6 +36,8 @@ def profile(source: Any, *, items: int = 200, seconds: float = 10.0) -> Profile:
     """
     limit_s = checked_seconds("seconds", seconds)
     limit = whole_number("items", items, 1)
+    from stoker.profiling.memory import small_heap
     from stoker.profiling.profile import Profiler
 
-    return Profiler(source, limit, limit_s).profile()
+    with small_heap():  # before the clock starts
+        return Profiler(source, limit, limit_s).profile()
