@@ -13,16 +13,21 @@ import contextlib
 import mmap
 import os
 import struct
+import sys
 import tempfile
+from collections.abc import Collection
 
 import numpy as np
 
 from stoker.batch.memory import SlotMemory
 
-STRIDES = (1 << 32, 1 << 30, 1 << 27)
-"""Room of a slot in bytes, tried in turn: address space is not memory, but may be limited too."""
+STRIDES = (1 << 32, 1 << 30, 1 << 27, 1 << 24)
+"""Room of a slot in bytes, tried in turn: address space is not memory, but may be limited too (``ulimit -v``)."""
 ALIGNMENT = 64
 _BOARD = struct.Struct("<qQ")
+_MARK = struct.Struct("<Q")
+MARKS, MARKS_OFFSET = 4096, 1 << 20
+"""How many tickets can be marked at once, and where on the board."""
 GRAIN = 1 << 20
 """Memory of a slot grows in steps of this size, in bytes."""
 
@@ -115,13 +120,35 @@ class Arena:
         source, ticket = _BOARD.unpack_from(self._mapping, self._board + worker * _BOARD.size)
         return None if source < 0 else (source, ticket)
 
-    def close(self) -> None:
-        """Let go of the file; the mapping goes when no array lies in it any more."""
+    def mark(self, source: int, ticket: int) -> bool:
+        """Whether a ticket is marked for the first time, in memory that outlives whoever marks it; marks of old tickets are lost."""
+        place = self._board + MARKS_OFFSET + 8 * (ticket % MARKS)
+        mark = 1 + ticket + (source << 48)
+        if _MARK.unpack_from(self._mapping, place)[0] == mark:
+            return False
+        _MARK.pack_into(self._mapping, place, mark)
+        return True
+
+    def close(self, kept: Collection[int] = ()) -> None:
+        """Let go of the file; the mapping goes when no array lies in it any more.
+
+        Args:
+            kept: slots that arrays lie in; the memory of all others is given back at once.
+        """
+        self._empty([slot for slot in range(self.slots) if slot not in kept])
         os.close(self.fd)
         self.memory = np.empty(0, np.uint8).view(SlotMemory)  # whoever registered the old one with a device lets go of it now
         self.bytes.release()
         with contextlib.suppress(BufferError):
             self._mapping.close()
+
+
+    def _empty(self, slots: list[int]) -> None:
+        """Give the memory of slots back to the system at once."""
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError):
+                for slot in slots:
+                    self._mapping.madvise(mmap.MADV_REMOVE, slot * self.stride, self.stride)
 
 
 class Cargo:

@@ -24,7 +24,7 @@ import stoker.feed.wire as wire
 from stoker.feed.arena import Arena, Cargo
 from stoker.feed.empty import OFFER
 from stoker.feed.errands import pack_error
-from stoker.feed.messages import Ask
+from stoker.feed.messages import Ask, Refused
 from stoker.feed.parcel import Packer
 from stoker.feed.worker import WORKER, make
 from stoker.outcome import Ended, Failure, Value, failure
@@ -49,8 +49,6 @@ def _settle_in(stack: int) -> None:
     """Hygiene: die with the server, leave Ctrl-C to the parent, show the stack when asked, touch no terminal."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if hasattr(signal, "SIGUSR1"):  # asks the parent what its workers do; whoever sends it to the whole group means no harm
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if hasattr(signal, "SIGUSR2"):
@@ -74,11 +72,16 @@ class _Worker:
         self._cargo: dict[int, mmap.mmap] = {}
         self._blocks: dict[int, set[int]] = {}
         """Which blocks of cargo each source lies in."""
+        self._held: list[bytes] = []
+        """Answers that have not been sent."""
+        self._is_sending = False
         self._input = bytearray()
         self._fds: list[int] = []
 
     def run(self) -> None:
         """Take frames until the end."""
+        if hasattr(signal, "SIGUSR1"):
+            signal.signal(signal.SIGUSR1, lambda *_: self._send())
         while (taken := self._frame()) is not None:
             kind, body = taken
             if kind == wire.ASKS:
@@ -127,33 +130,49 @@ class _Worker:
             del self._cargo[block]
 
     def _answer(self, asks: list[tuple[Ask, int]]) -> None:
-        records: list[bytes] = []
         held_s = 0.0
         for ask, slot in asks:
             self._arena.say_at(self._number, ask.source, ask.ticket)
-            if self.chaos and random.SystemRandom().random() < self.chaos:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if self.chaos and random.SystemRandom().random() < self.chaos and self._arena.mark(ask.source, ask.ticket):
+                os.kill(os.getpid(), signal.SIGKILL)  # once at each item at most: three deaths at one would be an error
             record = self._make(ask, slot)
-            records.append(wire.pack_record(record))
+            self._held.append(wire.pack_record(record))
             held_s += record.make_s
             if held_s > HOLD_S:
-                self._channel.sendall(b"".join(records))
-                records, held_s = [], 0.0
+                self._send()
+                held_s = 0.0
         self._arena.say_at(self._number, -1, 0)
-        if records:
-            self._channel.sendall(b"".join(records))
+        self._send()
+
+    def _send(self) -> None:
+        """Send what is held; also in the middle of an item, when the parent says by a signal that it waits for what came before."""
+        if self._is_sending:  # it is the signal that came in the middle of this
+            return
+        self._is_sending = True
+        try:
+            held, self._held = self._held, []
+            if held:
+                self._channel.sendall(b"".join(held))
+        finally:
+            self._is_sending = False
 
     def _make(self, ask: Ask, slot: int) -> wire.Record:
         source = self._sources[ask.source]
         self._packer.begin(slot)
-        if isinstance(source, Failure):
-            outcome, make_s, cpu_s, began_s = source, 0.0, 0.0, perf_counter()
+        outcome: Any
+        if isinstance(source, Failure) or isinstance(ask.item, Refused):
+            refused = source if isinstance(source, Failure) else failure(pickle.loads(ask.item.error))
+            outcome, make_s, cpu_s, began_s = refused, 0.0, 0.0, perf_counter()
         else:
             seed_globals(ask)
             OFFER.set(self._packer.offer)
-            outcome, make_s, cpu_s, began_s = make(source, ask)  # type: ignore[assignment]
+            outcome, make_s, cpu_s, began_s = make(source, ask)
             OFFER.set(None)
         kind, template, offsets, extra = self._packed(outcome)
+        del outcome
+        if self._packer.is_kept():
+            extra = pickle.dumps((extra, self._packer.contents() if kind == wire.VALUE else b""), 5)
+            kind |= wire.KEPT
         cross_s = perf_counter() - began_s - make_s
         return wire.Record(kind, ask.source, ask.ticket, slot, template, make_s, cpu_s, began_s, cross_s, offsets, extra)
 

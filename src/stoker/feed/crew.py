@@ -27,10 +27,13 @@ from stoker.feed.wire import Parser
 from stoker.feed.worker import WORKER
 
 PROGRAM = (
-    "import sys, json; sys.path[:], sys.argv[:], fd, parent = json.loads(sys.argv[1]); "
+    "import sys, json, socket; fd, parent = map(int, sys.argv[1:]); s = socket.socket(fileno=fd); "
+    "size = int.from_bytes(s.recv(8, socket.MSG_WAITALL)); "
+    "sys.path[:], sys.argv[:] = json.loads(s.recv(size, socket.MSG_WAITALL)); s.detach(); "
     "import numpy, stoker.feed.child, stoker.feed.server as s; s.serve(fd, parent)"
 )
-"""What the server runs: with the search path and the arguments of this process, which the user's code may read."""
+"""What the server runs: with the search path and the arguments of this process, which the user's code may read. They come by its socket,
+because a command line is shorter than some lists of files."""
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 CHAOS = "STOKER_CHAOS"
 """Environment variable: the probability with which a worker kills itself before an item, to try a training under fire."""
@@ -51,10 +54,18 @@ class Hand:
     stack: int
     pid: int = 0
     status: int | None = None
+    held_bytes: int = 0
+    """The most memory that it ever had, once it has ended."""
     parser: Parser = field(default_factory=Parser)
     unpacker: Unpacker = field(default_factory=Unpacker)
     slots: deque[int] = field(default_factory=deque)
     """Slots of asks that it has not answered, in order."""
+    asked: deque[tuple[int, int]] = field(default_factory=deque)
+    """Source and ticket of these asks."""
+    nudged_at: tuple[int, int] | None = None
+    """What it was at when it was last told to send what it holds."""
+    kept: list[int] = field(default_factory=list)
+    """Slots in which its sources hold memory."""
     outbox: deque[tuple[memoryview, list[int]]] = field(default_factory=deque)
     """Frames that it has not taken yet, with the file descriptors that go with them (its own copies)."""
 
@@ -64,8 +75,15 @@ class Hand:
             for fd in fds:
                 os.close(fd)
         self.outbox.clear()
-        self.channel.close()
+        hang_up(self.channel)
         os.close(self.stack)
+
+
+def hang_up(channel: socket.socket) -> None:
+    """Close a socket so that the other end sees it, even if a forked child of this process holds a copy."""
+    with contextlib.suppress(OSError):
+        channel.shutdown(socket.SHUT_RDWR)
+    channel.close()
 
 
 @contextlib.contextmanager
@@ -100,11 +118,15 @@ class Crew:
         quiet = {**os.environ, **dict.fromkeys(ONE_THREAD, "1"), "CUDA_VISIBLE_DEVICES": ""}
         with theirs, _closing_on_error(self.control):
             self._server = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, json.dumps([sys.path, sys.argv, theirs.fileno(), os.getpid()])], pass_fds=[theirs.fileno()],
+                [sys.executable, "-c", PROGRAM, str(theirs.fileno()), str(os.getpid())], pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL, env=quiet, process_group=0)
+        known = json.dumps([list(map(str, sys.path)), list(map(str, sys.argv))]).encode()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it did not start: seen when it is asked for a worker
+            self.control.sendall(len(known).to_bytes(8) + known)
         self._lines = b""
         self._by_pid: dict[int, Hand] = {}
         self._unnamed: dict[int, Hand] = {}
+        self._ended: list[Hand] = []
 
     @property
     def is_gone(self) -> bool:
@@ -126,22 +148,27 @@ class Crew:
         self._unnamed[number] = hand
         return hand
 
-    def hear(self) -> list[Hand]:
-        """Take up what the server says; the workers that have ended."""
-        ended: list[Hand] = []
+    def hear(self) -> None:
+        """Take up what the server says."""
         with contextlib.suppress(BlockingIOError, ConnectionError):
             self._lines += self.control.recv(65536, socket.MSG_DONTWAIT)
         *lines, self._lines = self._lines.split(b"\n")
         for line in lines:
-            word, first, second = line.split()
+            word, first, second, *more = line.split()
             if word == b"started":
                 hand = self._unnamed.pop(int(first))
                 hand.pid = int(second)
                 self._by_pid[hand.pid] = hand
             elif int(first) in self._by_pid:
                 hand = self._by_pid.pop(int(first))
-                hand.status = int(second)
-                ended.append(hand)
+                hand.status, hand.held_bytes = int(second), int(more[0])
+                self._ended.append(hand)
+
+    def ended(self) -> list[Hand]:
+        """The workers of whose end was heard since this was asked last, for whatever reason it was listened."""
+        if not self._ended:
+            return []
+        ended, self._ended = self._ended, []
         return ended
 
     def wait_for(self, hand: Hand, what: str, patience_s: float) -> bool:
@@ -184,7 +211,7 @@ class Crew:
         last_words = self._last_words(hand)
         if hand.status is None and self.is_gone:
             return f"gone with the server that forks workers, which was {describe_end(self._server.returncode)}"
-        return describe_end(hand.status) + (f"\n{last_words}" if last_words else "")
+        return describe_end(hand.status, hand.held_bytes) + (f"\n{last_words}" if last_words else "")
 
     def _last_words(self, hand: Hand) -> str:
         try:
@@ -200,7 +227,7 @@ class Crew:
         while (self._by_pid or self._unnamed) and time.monotonic() < until and not self.is_gone:
             select.select([self.control], [], [], 0.02)
             self.hear()
-        self.control.close()
+        hang_up(self.control)
         try:
             self._server.wait(STATUS_PATIENCE_S)
         except subprocess.TimeoutExpired:
@@ -218,8 +245,8 @@ CAUSES: dict[int, str] = {
 }
 
 
-def describe_end(status: int | None) -> str:
-    """An exit status in words."""
+def describe_end(status: int | None, held_bytes: int = 0) -> str:
+    """An exit status in words; of a process that was killed also how much memory it had held."""
     if status is None:
         return "ended in a way that nobody saw"
     if status >= 0:
@@ -228,4 +255,9 @@ def describe_end(status: int | None) -> str:
         name: Any = signal.Signals(-status).name
     except ValueError:
         name = f"signal {-status}"
-    return f"killed by {name}: {CAUSES.get(status, 'the cause is not known')}"
+    held = f"; the worker held {_size(held_bytes)}" if held_bytes else ""
+    return f"killed by {name}: {CAUSES.get(status, 'the cause is not known')}{held}"
+
+
+def _size(count_bytes: int) -> str:
+    return f"{count_bytes / 1e9:.1f} GB" if count_bytes >= 1e9 else f"{count_bytes / 1e6:.0f} MB"

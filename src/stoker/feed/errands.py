@@ -29,7 +29,7 @@ def pack_error(error: BaseException) -> bytes:
         except Exception:
             continue
         return packed
-    return pickle.dumps((RuntimeError, (str(error),), {}, type(error).__qualname__))
+    return pickle.dumps((RuntimeError, (_text(error),), {}, type(error).__qualname__))
 
 
 def _plain(error: BaseException) -> bytes | None:
@@ -39,9 +39,26 @@ def _plain(error: BaseException) -> bytes | None:
     try:
         packed: bytes = cloudpickle.dumps(error, 5)
         again = pickle.loads(packed)
+        # arguments are compared as bytes: those that are arrays have no plain truth
+        is_equal = type(again) is type(error) and str(again) == str(error) and _bytes(again.args) == _bytes(error.args)
     except Exception:
         return None
-    return packed if type(again) is type(error) and (str(again), again.args) == (str(error), error.args) else None
+    return packed if is_equal else None
+
+
+def _bytes(arguments: tuple[Any, ...]) -> bytes:
+    import cloudpickle
+
+    packed: bytes = cloudpickle.dumps(arguments, 5)
+    return packed
+
+
+def _text(value: Any) -> str:
+    """``str`` of an error or ``repr`` of a value, whatever the user's own code makes of that."""
+    try:
+        return str(value) if isinstance(value, BaseException) else repr(value)
+    except Exception:
+        return f"<{type(value).__name__}, which has no text>"
 
 
 def _safe(value: Any) -> Any:
@@ -57,7 +74,7 @@ def _safe_leaf(value: Any) -> Any:
     try:
         cloudpickle.dumps(value)
     except Exception:
-        return repr(value)
+        return _text(value)
     return value
 
 

@@ -42,6 +42,11 @@ class Silence:
         """How often a worker died in a row without an answer."""
         return self._fruitless[worker]
 
+    def forgive(self, lost_s: float) -> None:
+        """The caller's own process did not run for so long (its whole job was stopped, say): no worker is to blame for that."""
+        if lost_s > 0:
+            self._since_s = [since_s + lost_s for since_s in self._since_s]
+
     def length_s(self, worker: int, now_s: float) -> float:
         """How long a worker has been silent."""
         return now_s - self._since_s[worker]
@@ -64,13 +69,13 @@ def died_error(ask: Ask | None, event: Died, deaths: int, label: str) -> WorkerD
         where=at, remedy=remedy, index=index, worker=event.worker)
 
 
-def owner_died_error(ask: Ask, event: Died, label: str) -> WorkerDied:
+def owner_died_error(index: int, event: Died, label: str) -> WorkerDied:
     """The error for a stream whose owner died: what it had not yielded yet is gone with it."""
     return WorkerDied(
         "the worker that ran the generator died, and a generator cannot be made again from the middle", got=event.cause,
-        expected=f"item {ask.index}", where=label,
+        expected=f"item {index}", where=label,
         remedy="A Sequence or stoker.parallel_map survives this; without use_multiprocessing the generator runs on a thread.",
-        index=ask.index, worker=event.worker)
+        index=index, worker=event.worker)
 
 
 def hung_error(ask: Ask | None, worker: int, silent_s: float, stack: str, label: str) -> WorkerHung:

@@ -13,13 +13,14 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
 
-from stoker.errors import FeedClosed, SourceError
+from stoker.errors import FeedClosed, NotPicklable, SourceError, warn
 from stoker.feed.auto import Adaptation
 from stoker.feed.course import Course
 from stoker.feed.epoch import Epoch
+from stoker.feed.faults import owner_died_error
 from stoker.feed.gil import lateness_s
 from stoker.feed.hub import HAS_FORK, Hub
-from stoker.feed.messages import Ask, Got
+from stoker.feed.messages import Ask, Died, Got
 from stoker.feed.meter import Meter
 from stoker.feed.options import AUTO, FeedOptions, check_options
 from stoker.feed.pulling import Puller
@@ -112,7 +113,7 @@ class Feed:
         Args:
             source: as in ``Feed``.
             shuffle: as in ``Feed``.
-            max_queue_size: as in ``Feed``; None for that of this feed.
+            max_queue_size: as in ``Feed``, but at most that of this feed, which is the default.
             seed: as in ``Feed``; None for that of this feed.
         """
         mine = self.options
@@ -120,6 +121,7 @@ class Feed:
             workers=AUTO if mine.auto else mine.workers, processes=mine.processes, shuffle=shuffle, timeout_s=mine.timeout_s,
             max_queue_size=mine.max_queue_size if max_queue_size is None else max_queue_size,
             seed=mine.seed if seed is None else seed)
+        options = dataclasses.replace(options, max_queue_size=min(options.max_queue_size, mine.max_queue_size))
         feed = Feed.__new__(Feed)
         feed._set_up(source, options, self._hub, owns_hub=False)
         if self._pump is not None:
@@ -209,6 +211,10 @@ class Feed:
             self._pump.dispatch(self)
         return self._epoch
 
+    def __iter__(self) -> Iterator[Any]:
+        """The batches of the next epoch, as ``epoch()`` gives them."""
+        return self.epoch()
+
     def _begin_epoch(self, steps: int | None) -> int | None:
         """Make sure that a pass is under way, and return the ticket at which the epoch ends, if that is known."""
         first = self.window.next_out
@@ -227,7 +233,11 @@ class Feed:
     def fill(self) -> None:
         """Issue as many tickets as there is room and need for (the pump calls this)."""
         window, course = self.window, self.course
-        while window.room > 0 and self._trouble is None and not course.at_pass_end and not self._over:
+        while window.room > 0 and self._trouble is None and not self._over:
+            if course.at_pass_end:
+                if self.source.has_pass_end:
+                    return  # once all its items are made
+                course.end_pass(window.next_new)
             if window.next_new >= self._last_ticket:
                 return
             if not course.has_begun:
@@ -266,10 +276,19 @@ class Feed:
             self._part_from_source()
             try:
                 self.source.end_pass()
-                self._open_pump().lane.refresh_source(self._key)
+                self._refresh()
             except Exception as error:
                 self._trouble = failure(error)
         self.course.end_pass(self.window.next_new)
+
+    def _refresh(self) -> None:
+        """Bring what changed to every worker; to threads, where it cannot travel any more."""
+        try:
+            self._open_pump().lane.refresh_source(self._key)
+        except NotPicklable as error:
+            warn(f"{error} It runs on threads instead.")
+            self._pump = self._hub.move_to_threads(self._key, self)
+            self.meter.lane = self._pump.lane.name
 
     def _part_from_source(self) -> None:
         """``on_epoch_end`` may shuffle in place what batches that are ready, or in use, are views of."""
@@ -295,6 +314,13 @@ class Feed:
     def is_served(self) -> bool:
         """Whether the consumer need not wait: its next ticket is ready, or its epoch is over (the pump asks)."""
         return self.window.is_ready() or (self._epoch is not None and self._epoch.is_over())
+
+    def owner_died(self, event: Died) -> None:
+        """The worker that ran a generator died between two items (the pump tells)."""
+        ticket = self.window.next_new
+        _, place = self.course.position(ticket)
+        if self.course.has_begun and place:
+            self._trouble = Failure(owner_died_error(place, event, self.source.label))
 
     def stalled(self, text: str, waited_s: float) -> None:
         """No batch has come for a long time (the pump tells each second)."""

@@ -61,6 +61,13 @@ class Hub:
         self._pump("threads").remove(key)
         return self.seat(key, desk)
 
+    def move_to_threads(self, key: int, desk: Desk) -> Pump:
+        """Take a desk from the processes, which are asked for nothing any more, to threads."""
+        self._pump("processes").remove(key)
+        pump = self._pump("threads")
+        pump.add(key, desk)
+        return pump
+
     def _pump(self, name: str) -> Pump:
         if name not in self._pumps:
             self._pumps[name] = Pump(self._lane(name), self._clock)

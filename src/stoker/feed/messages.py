@@ -29,6 +29,16 @@ class Ask(NamedTuple):
     item: Any = None
 
 
+class Refused(NamedTuple):
+    """Goes to a worker process in the place of an item that cannot go there; the worker answers with the error, in its turn.
+
+    Args:
+        error: the pickled ``NotPicklable``.
+    """
+
+    error: bytes
+
+
 class Got(NamedTuple):
     """The answer to an ask.
 

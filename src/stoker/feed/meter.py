@@ -86,6 +86,8 @@ class FeedFigures:
         gil_share: share of tries, from 0 to 1, in which the consumer could not have the GIL at once while it waited for threads; None
             where that was not tried often enough.
         is_auto: whether the feed chose its workers itself.
+        deaths: how many of the workers died; what they were making was made again.
+        last_death: how the last of these ended.
     """
 
     lane: str
@@ -99,6 +101,8 @@ class FeedFigures:
     cross_s: float = 0.0
     gil_share: float | None = None
     is_auto: bool = False
+    deaths: int = 0
+    last_death: str = ""
 
     @property
     def wait_share(self) -> float:
@@ -145,6 +149,8 @@ class Meter:
         self._made = 0
         self._probes = 0
         self._held = 0
+        self._deaths = 0
+        self._last_death = ""
         self._makes.clear()
         self._takes.clear()
 
@@ -156,6 +162,11 @@ class Meter:
         self._made += 1
         self.recent_make_s.append(reply.make_s)
         self._makes.append((reply.worker, reply.ticket, reply.began_s, reply.make_s, reply.cross_s))
+
+    def died(self, cause: str) -> None:
+        """A worker died."""
+        self._deaths += 1
+        self._last_death = cause
 
     def taken(self, ticket: int, index: int, ready: int) -> None:
         """A batch is handed out while so many more lie ready."""
@@ -186,7 +197,8 @@ class Meter:
         """The figures so far, without starting anew."""
         return FeedFigures(
             self.lane, self.workers, self.batches, self.clock() - self._began, self.wait_s, self._make_s, self._cpu_s,
-            self._made, self._cross_s, self._held / self._probes if self._probes >= FEWEST_PROBES else None, self.is_auto)
+            self._made, self._cross_s, self._held / self._probes if self._probes >= FEWEST_PROBES else None, self.is_auto, self._deaths,
+            self._last_death)
 
     def timeline(self) -> Timeline:
         """The latest batches of this stretch."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stoker.arguments import seconds, whole_number
-from stoker.errors import OptionTypeError
+from stoker.errors import OptionError, OptionTypeError
 
 SPARE_SEED_BITS = 63
 AUTO = "auto"
@@ -55,7 +55,7 @@ def check_options(
         processes=_flag("processes", processes),
         max_queue_size=bound,
         shuffle=_flag("shuffle", shuffle),
-        seed=draw_seed() if seed is None else whole_number("seed", seed),
+        seed=draw_seed() if seed is None else _seed(seed),
         timeout_s=None if timeout_s is None else seconds("timeout_s", timeout_s),
         auto=is_auto,
     )
@@ -68,6 +68,15 @@ def _is_auto(workers: Any) -> bool:
         return True
     raise OptionTypeError(
         "workers is a string", got=repr(workers), expected=f"a whole number, or {AUTO!r}", remedy=f"Pass a number, or workers={AUTO!r}.")
+
+
+def _seed(value: Any) -> int:
+    """A seed that travels in 8 bytes."""
+    seed = whole_number("seed", value)
+    if seed >> SPARE_SEED_BITS:
+        raise OptionError(
+            "seed is too large", got=repr(value), expected=f"a whole number below 2**{SPARE_SEED_BITS}", remedy="Pass a smaller seed.")
+    return seed
 
 
 def draw_seed() -> int:

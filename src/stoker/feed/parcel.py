@@ -12,9 +12,12 @@ memory that is passed in.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
 import pickle
+import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,6 +30,8 @@ IN_BAND_BYTES = 512
 """Buffers of pickled objects that are smaller travel within the pickle."""
 SMALL_ARRAY_BYTES = 8192
 """Up to this size going through a bytes object is quicker than making a view to copy into."""
+MOST_ALARMS = 3
+"""So often memory that was offered may be let go only by collecting garbage, which takes longer than a copy."""
 TEMPLATES = 4096
 """Templates a worker tells; batches of ever new shapes are pickled after that."""
 
@@ -48,18 +53,46 @@ class Packer:
         """Number of a template, places of its arrays, and their end."""
         self._slot = 0
         self._end = 0
+        self._thread = threading.get_ident()
+        self._offered: list[weakref.ref[NDArray[Any]]] = []
+        self._alarms = 0
+        self._may_offer = True
 
     def begin(self, slot: int) -> None:
         """Everything offered and packed from now on goes into this slot."""
         self._slot = slot
         self._end = 0
+        self._offered.clear()
 
     def offer(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any] | None:
-        """Memory for ``stoker.empty``; None where it cannot lie in a slot."""
-        if dtype.hasobject:
+        """Memory for ``stoker.empty``; None where it cannot lie in a slot, and on other threads than the one that makes the batch."""
+        if dtype.hasobject or not self._may_offer or threading.get_ident() != self._thread:
             return None
         size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
-        return np.ndarray(shape, dtype, self._arena.memory, self._reserve(size))
+        array: NDArray[Any] = np.ndarray(shape, dtype, self._arena.memory, self._reserve(size))
+        self._offered.append(weakref.ref(array))
+        return array
+
+    def is_kept(self) -> bool:
+        """Whether the source still holds what it was offered for a batch that has been packed and let go.
+
+        It may write there again, and so the slot must not be used for anything else. Nothing is offered from then on.
+        """
+        if not self._has_survivor():
+            return False
+        gc.collect()
+        self._alarms += 1
+        is_kept = self._has_survivor()
+        self._may_offer = not is_kept and self._alarms < MOST_ALARMS
+        return is_kept
+
+    def _has_survivor(self) -> bool:
+        return any(offered() is not None for offered in self._offered)
+
+    def contents(self) -> bytes:
+        """A copy of all that lies in the slot."""
+        start = self._slot * self._arena.stride
+        return bytes(self._arena.bytes[start:start + self._end])
 
     def _reserve(self, size_bytes: int) -> int:
         """Take room in the slot; its place in the arena."""
@@ -86,16 +119,19 @@ class Packer:
         if known is None:
             if len(self._known) >= TEMPLATES:
                 return self._pickled(item)
-            known = self._known[key] = (len(self._known), *places(key))
+            known = (len(self._known), *places(key))
             told = pickle.dumps(key, 5)
         number, offsets, end = known
+        found: list[int] = []
         if self._end:  # the source built in the slot: what it built lies there already
-            return number, [self._put(array) for array in arrays], told
-        self._arena.take(self._slot, end)
-        start = self._slot * self._arena.stride
-        for offset, array in zip(offsets, arrays, strict=True):
-            self._copy(array, start + offset)
-        return number, [], told
+            found = [self._put(array) for array in arrays]
+        else:
+            self._arena.take(self._slot, end)
+            start = self._slot * self._arena.stride
+            for offset, array in zip(offsets, arrays, strict=True):
+                self._copy(array, start + offset)
+        self._known[key] = known  # only now: a template counts once the parent will hear of it, and there may have been no memory
+        return number, found, told
 
     def _copy(self, array: NDArray[Any], place: int) -> None:
         """Copy an array into the arena."""

@@ -43,6 +43,8 @@ LEASES = 6
 """Batches that the consumer may hold without a copy: the one in use, one on its way to a device, and what a framework lets go of late."""
 SLOTS_FOR_EACH = 4
 LEAST_SLOTS = 256
+NUDGE_S = 5e-3
+"""After a wait of this length it is looked whether what is waited for has long been made: workers send answers together."""
 READ_BYTES = 1 << 18
 
 
@@ -56,6 +58,8 @@ class _Parcel(NamedTuple):
     extra: bytes
     unpacker: Unpacker
     worker: int
+    data: bytes | None = None
+    """What lay in the slot, where the source goes on holding memory there: such a slot is used for nothing else while its worker lives."""
 
 
 class _Lease(np.ndarray):  # type: ignore[type-arg]
@@ -80,6 +84,7 @@ class ProcessLane:
         self._shipments: dict[int, Shipment] = {}
         self._hands: dict[int, Hand] = {}
         self._is_closed = False
+        self._pid = os.getpid()
         self._poll = select.poll()
         self._by_fd: dict[int, Hand] = {}
         self._started: Crew | None = None
@@ -91,7 +96,9 @@ class ProcessLane:
                 expected="a Sequence", where=source.label,
                 remedy="A Sequence or stoker.parallel_map uses all workers; a generator function may run in a process.")
         self._ensure_crew()  # the server starts while the source is pickled
-        self._shipments[key] = Shipment(key, source)
+        shipment = self._shipments[key] = Shipment(key, source)
+        for hand in self._hands.values():
+            self._ship(hand, shipment)
 
     def _ensure_crew(self) -> None:
         if self._started is None:
@@ -150,6 +157,7 @@ class ProcessLane:
         for ask in asks:
             slot = self._slots.take()
             hand.slots.append(slot)
+            hand.asked.append((ask.source, ask.ticket))
             pairs.append((ask, slot))
         has_items = any(ask.item is not None for ask in asks)
         self._send(hand, wire.frame(wire.ITEMS, pack_items(pairs)) if has_items else wire.pack_asks(pairs))
@@ -177,14 +185,28 @@ class ProcessLane:
         until = time.monotonic() + timeout_s if timeout_s > 0 else 0.0
         replies: list[Reply] = []
         wait_ms = timeout_s * 1e3
+        has_nudged = timeout_s <= NUDGE_S
         while True:
-            for fd, event in self._poll.poll(wait_ms):
+            for fd, event in self._poll.poll(wait_ms if has_nudged else NUDGE_S * 1e3):
                 self._attend(fd, event, replies)
+            for hand in self._started.ended() if self._started else ():
+                self._read(hand, replies)
             if replies or timeout_s <= 0:
                 return replies
             wait_ms = (until - time.monotonic()) * 1e3
             if wait_ms <= 0:
                 return replies
+            if not has_nudged:
+                has_nudged = True
+                self._nudge()
+
+    def _nudge(self) -> None:
+        """Have workers send the answers that they hold, where they are at something that takes longer than those did."""
+        for hand in self._hands.values():
+            at = self._arena.at(hand.number)
+            if hand.asked and at is not None and at != hand.asked[0] and at != hand.nudged_at:
+                hand.nudged_at = at
+                self._crew.signal(hand, signal.SIGUSR1)
 
     def _attend(self, fd: int, event: int, replies: list[Reply]) -> None:
         """Do what the poll saw: room in a worker's pipe, something to read there, or word from the fork server."""
@@ -192,8 +214,10 @@ class ProcessLane:
         if hand is not None and event & select.POLLOUT and self._flush(hand):
             self._poll.modify(fd, select.POLLIN)
         if event & ~select.POLLOUT:
-            for each in [hand] if hand is not None else self._crew.hear():
-                self._read(each, replies)
+            if hand is not None:
+                self._read(hand, replies)
+            else:
+                self._crew.hear()
 
     def _read(self, hand: Hand, replies: list[Reply]) -> None:
         """Take up what a worker wrote, and its end if it has ended."""
@@ -217,15 +241,17 @@ class ProcessLane:
 
     def _reply(self, hand: Hand, record: wire.Record) -> Got:
         hand.slots.popleft()
-        if record.outcome == wire.VALUE and record.template >= 0 and record.extra:
-            hand.unpacker.learn(record.extra)
-        payload: Any
-        if record.outcome == wire.ENDED:
-            self._slots.free(record.slot)
+        hand.asked.popleft()
+        kind, extra, data = record.outcome & ~wire.KEPT, record.extra, None
+        if record.outcome & wire.KEPT:
+            extra, data = pickle.loads(extra)
+            hand.kept.append(record.slot)
+        if kind == wire.VALUE and record.template >= 0 and extra:
+            hand.unpacker.learn(extra)
+        payload: Any = _Parcel(record.slot, kind, record.template, record.offsets, extra, hand.unpacker, hand.number, data)
+        if kind == wire.ENDED:
+            self._free(payload)
             payload = ENDED
-        else:
-            payload = _Parcel(
-                record.slot, record.outcome, record.template, record.offsets, record.extra, hand.unpacker, hand.number)
         return Got(hand.number, record.source, record.ticket, payload, record.make_s, record.cpu_s,
             record.began_s, record.cross_s)
 
@@ -235,7 +261,7 @@ class ProcessLane:
         del self._by_fd[hand.channel.fileno()]
         del self._hands[hand.number]
         cause = self._crew.cause_of(hand)
-        for slot in hand.slots:
+        for slot in (*hand.slots, *hand.kept):
             self._slots.free(slot)
         hand.close()
         return Died(hand.number, cause, self._arena.at(hand.number))
@@ -257,10 +283,12 @@ class ProcessLane:
     def unpack(self, payload: Any) -> Outcome:
         parcel: _Parcel = payload
         if parcel.kind == wire.FAILURE:
-            self._slots.free(parcel.slot)
+            self._free(parcel)
             return _failure(parcel)
         if parcel.template < 0:
             return self._unpickled(parcel)
+        if parcel.data is not None:
+            return Value(parcel.unpacker.arrays(parcel.template, bytearray(parcel.data), parcel.offsets))
         size = parcel.unpacker.size_bytes(parcel.template)
         if size > SMALL_BYTES and (memory := self._lease(parcel)) is not None:
             return Value(parcel.unpacker.arrays(parcel.template, memory, parcel.offsets))
@@ -274,7 +302,7 @@ class ProcessLane:
         return made
 
     def _unpickled(self, parcel: _Parcel) -> Outcome:
-        memory = self._lease(parcel) if parcel.offsets else None
+        memory = self._lease(parcel) if parcel.offsets and parcel.data is None else None
         is_leased = memory is not None
         if memory is None:
             memory = self._used(parcel).copy()
@@ -285,10 +313,16 @@ class ProcessLane:
             return Failure(error)
         finally:
             if not is_leased:
-                self._slots.free(parcel.slot)
+                self._free(parcel)
+
+    def _free(self, parcel: _Parcel) -> None:
+        if parcel.data is None:
+            self._slots.free(parcel.slot)
 
     def _used(self, parcel: _Parcel) -> NDArray[np.uint8]:
         """The memory of a slot up to the end of a pickled batch."""
+        if parcel.data is not None:
+            return np.frombuffer(parcel.data, np.uint8)
         ends = [offset + size for offset, size in zip(parcel.offsets[::2], parcel.offsets[1::2], strict=True)]
         return self._memory(parcel.slot)[:max(ends, default=0)]
 
@@ -308,10 +342,10 @@ class ProcessLane:
 
     def discard(self, payload: Any) -> None:
         if isinstance(payload, _Parcel):
-            self._slots.free(payload.slot)
+            self._free(payload)
 
     def close(self) -> None:
-        if self._is_closed:
+        if self._is_closed or os.getpid() != self._pid:  # a forked child of this process has copies, and must end nothing
             return
         self._is_closed = True
         hands = list(self._hands.values())
@@ -321,7 +355,7 @@ class ProcessLane:
             self._started.close(hands)
         for shipment in self._shipments.values():
             shipment.close()
-        self._arena.close()
+        self._arena.close(self._slots.leased)
 
 
 def _failure(parcel: _Parcel) -> Failure:

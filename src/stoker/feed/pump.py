@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from stoker.errors import WorkerDied
 from stoker.feed.course import Course
 from stoker.feed.faults import (
     DEATHS_ON_ONE_BATCH,
@@ -53,6 +54,9 @@ class Desk(Protocol):
 
     def stalled(self, text: str, waited_s: float) -> None:
         """No batch has come for a long time; told each second of that."""
+
+    def owner_died(self, event: Died) -> None:
+        """The one worker of a source with one owner died while it was asked for nothing."""
 
 
 class Pump:
@@ -118,18 +122,27 @@ class Pump:
             self.dispatch(desk)
             if desk.window.is_idle:
                 return
-            replies = self.lane.receive(self._tick_s(desk))
+            tick_s, began_s = self._tick_s(desk), self.clock()
+            replies = self.lane.receive(tick_s)
+            self._silence.forgive(self.clock() - began_s - 2 * tick_s)
             if not replies:
                 self._judge_silence(desk)
 
     def _handle_all(self, replies: list[Reply]) -> None:
+        """Take up every reply, and only then raise what is wrong with one of them."""
         now_s = self.clock()
+        trouble: WorkerDied | None = None
         for reply in replies:
             if isinstance(reply, Died):
-                self._bury(reply)
+                try:
+                    self._bury(reply)
+                except WorkerDied as error:
+                    trouble = error
             else:
                 self._silence.heard(reply.worker, now_s)
                 self._handle(reply)
+        if trouble is not None:
+            raise trouble
 
     def _handle(self, reply: Got) -> None:
         desk = self._desks.get(reply.source)
@@ -149,11 +162,14 @@ class Pump:
         source, at = event.at or (None, None)
         for key, desk in self._desks.items():
             ask = desk.window.died(event.worker, at if key == source else None)
+            desk.meter.died(event.cause)
             if ask is None:
+                if desk.source.single_owner and desk.window.owner == event.worker:
+                    desk.owner_died(event)
                 continue
             deaths = desk.window.deaths(ask.ticket)
             if desk.source.single_owner:
-                desk.window.give_up(ask.ticket, Failure(owner_died_error(ask, event, desk.source.label)))
+                desk.window.give_up(ask.ticket, Failure(owner_died_error(ask.index, event, desk.source.label)))
             elif deaths >= DEATHS_ON_ONE_BATCH:
                 desk.window.give_up(ask.ticket, Failure(died_error(ask, event, deaths, desk.source.label)))
         if hopeless:

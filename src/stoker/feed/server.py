@@ -10,6 +10,7 @@ worker ended.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import select
@@ -19,6 +20,8 @@ import sys
 from typing import Any
 
 REQUEST_BYTES = 65536
+RSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
+"""The unit of ``ru_maxrss``, see getrusage(2)."""
 
 
 def serve(fd: int, parent: int) -> None:
@@ -33,8 +36,12 @@ def serve(fd: int, parent: int) -> None:
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "SIGUSR1"):
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    for name in ("SIGUSR1", "SIGUSR2"):  # a worker that has just been forked may be asked for its stack before it can show it
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)  # workers end without flushing
     control = socket.socket(fileno=fd)
     workers: set[int] = set()
     watched = [control.fileno(), wake_read, *_watch(parent)]
@@ -59,13 +66,14 @@ def _watch(parent: int) -> list[int]:
 
 
 def _end(workers: set[int]) -> None:
-    """Kill what is left, and take its exit status, so that no zombie remains."""
+    """Kill what is left, and take its exit status, so that no zombie remains. Never returns."""
     for pid in workers:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     for pid in workers:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
+    os.killpg(0, signal.SIGKILL)  # what sources started and left; this process leads the group, and ends with it
 
 
 def _answer(control: socket.socket, workers: set[int], own: tuple[int, int]) -> bool:
@@ -108,13 +116,13 @@ def _bury(workers: set[int], control: socket.socket) -> None:
     """Take the exit status of every worker that has ended, and pass it on."""
     while workers:
         try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
         except ChildProcessError:
             return
         if pid == 0:
             return
         workers.discard(pid)
-        _tell(control, f"ended {pid} {os.waitstatus_to_exitcode(status)}\n")
+        _tell(control, f"ended {pid} {os.waitstatus_to_exitcode(status)} {usage.ru_maxrss * RSS_UNIT_BYTES}\n")
 
 
 def _tell(control: socket.socket, line: str) -> None:

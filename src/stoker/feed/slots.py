@@ -70,6 +70,12 @@ class SlotTable:
             self._free.append(slot)
 
     @property
+    def leased(self) -> set[int]:
+        """The slots that arrays lie in."""
+        self._settle()
+        return self._leased
+
+    @property
     def in_use(self) -> int:
         """Slots that ever held a batch."""
         return self._fresh

@@ -1,7 +1,8 @@
 """The lane of worker threads.
 
-Rules: every worker has an inbox of its own, all share one outbox; a worker ends when ``None`` lies in its inbox or when the lane is
-closing; threads are daemons, because Python code that hangs cannot be ended from outside.
+Rules: every worker has an inbox of its own, all share one outbox; a worker rings only if the consumer has gone to sleep, since waking
+somebody costs more than a tiny batch; a worker ends when ``None`` lies in its inbox or when the lane is closing; threads are daemons,
+because Python code that hangs cannot be ended from outside.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import queue
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Sequence
-from time import perf_counter
+from contextlib import suppress
+from time import monotonic, perf_counter
 
 from stoker.errors import warn
 from stoker.feed.local import LocalLane
@@ -29,9 +32,6 @@ SWITCH_INTERVAL_S = 0.5e-3
 that: batches of 6 ms of pure Python with three short JAX calls each took 8.97 ms with 5 ms, 6.15 with 0.5, 5.83 with 0.2, and 5.98 with
 0.1 (medians of 3, one worker, two cores); with shorter makes it made no difference."""
 
-HOLD_S = 0.3e-3
-"""Answers are handed over together until they took this long to make: a hand-over costs about as much as a tiny batch."""
-
 
 class ThreadLane(LocalLane):
     """Workers that are threads of this process; each starts with its first ask.
@@ -48,7 +48,10 @@ class ThreadLane(LocalLane):
         self._watched = bound + 1
         self._sources: dict[int, tuple[Source, ReuseWatch, threading.Lock]] = {}
         self._inboxes: list[queue.SimpleQueue[list[Ask] | None]] = [queue.SimpleQueue() for _ in range(workers)]
-        self._outbox: queue.SimpleQueue[list[Reply]] = queue.SimpleQueue()
+        self._outbox: deque[Reply] = deque()
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._is_asleep = False
+        """Whether the consumer has found nothing and waits for the bell."""
         self._threads: dict[int, threading.Thread] = {}
         self._closing = False
         self._at: dict[int, tuple[int, int]] = {}
@@ -76,21 +79,15 @@ class ThreadLane(LocalLane):
 
     def _work(self, worker: int) -> None:
         while (asks := self._inboxes[worker].get()) is not None:
-            answers: list[Reply] = []
-            held_s = 0.0
             for ask in asks:
                 if self._closing:
                     return
-                answer = self._answer(worker, ask)
-                answers.append(answer)
-                held_s += answer.make_s
-                if held_s > HOLD_S:
-                    self._outbox.put(answers)
-                    answers, held_s = [], 0.0
+                self._outbox.append(self._answer(worker, ask))
+                if self._is_asleep:
+                    self._is_asleep = False
+                    self._bell.put(None)
             self._at.pop(worker, None)
-            if answers:
-                self._outbox.put(answers)
-            del asks, answers
+            del asks, ask
 
     def _answer(self, worker: int, ask: Ask) -> Got:
         self._at[worker] = (ask.source, ask.ticket)
@@ -104,13 +101,24 @@ class ThreadLane(LocalLane):
         return Got(worker, ask.source, ask.ticket, outcome, make_s, cpu_s, began_s)
 
     def receive(self, timeout_s: float) -> list[Reply]:
+        until_s = monotonic() + timeout_s
+        while True:
+            self._is_asleep = timeout_s > 0
+            replies = self._drain()  # after falling asleep: what came just before would ring no bell
+            if replies or timeout_s <= 0:
+                self._is_asleep = False
+                return replies
+            left_s = until_s - monotonic()
+            if left_s <= 0:
+                return []
+            with suppress(queue.Empty):
+                self._bell.get(timeout=left_s)
+
+    def _drain(self) -> list[Reply]:
         replies: list[Reply] = []
-        try:
-            replies += self._outbox.get(timeout=timeout_s) if timeout_s > 0 else self._outbox.get_nowait()
-            while True:
-                replies += self._outbox.get_nowait()
-        except queue.Empty:
-            return replies
+        while self._outbox:
+            replies.append(self._outbox.popleft())
+        return replies
 
     def at(self, worker: int) -> tuple[int, int] | None:
         return self._at.get(worker)

@@ -19,7 +19,7 @@ from typing import Any
 
 from stoker.errors import NotPicklable
 from stoker.feed.arrive import make_generator, make_lock, make_rlock, open_h5
-from stoker.feed.messages import Ask
+from stoker.feed.messages import Ask, Refused
 from stoker.feed.standin import stand_in
 
 LARGE_BYTES = 64 * 1024
@@ -58,18 +58,22 @@ def pack_source(source: Any) -> tuple[bytes, list[memoryview]]:
 
 
 def pack_items(asks: list[tuple[Ask, int]]) -> bytes:
-    """Asks with the items that were pulled for them.
-
-    Raises:
-        NotPicklable: an item cannot travel.
-    """
+    """Asks with the items that were pulled for them; in the place of one that cannot travel goes the error that says so."""
     try:
         return _dumps([(tuple(ask), slot) for ask, slot in asks])
+    except Exception:
+        return _dumps([(tuple(_sendable(ask)), slot) for ask, slot in asks])
+
+
+def _sendable(ask: Ask) -> Ask:
+    try:
+        _dumps(ask.item)
     except Exception as error:
-        path, culprit = find_culprit([ask.item for ask, _ in asks], "items")
-        raise NotPicklable(
+        path, culprit = find_culprit(ask.item, f"item {ask.index}")
+        return ask._replace(item=Refused(pickle.dumps(NotPicklable(
             "an item cannot travel to worker processes", got=f"{type(culprit).__name__} ({_first_line(error)})",
-            expected="items that can be pickled", where=path, remedy="Yield what identifies the item, such as its path.") from error
+            expected="items that can be pickled", where=path, remedy="Yield what identifies the item, such as its path."))))
+    return ask
 
 
 def _first_line(error: BaseException) -> str:

@@ -13,14 +13,16 @@ from typing import NamedTuple
 
 from stoker.feed.messages import Ask
 
-FRAME = struct.Struct("<cI")
+FRAME = struct.Struct("<cQ")
 ASK = struct.Struct("<IQQqQI")
-HEAD = struct.Struct("<BIQIiddddHI")
+HEAD = struct.Struct("<BIQIiddddIQ")
 """Outcome, source, ticket, slot, template, wall and CPU seconds of making, its beginning, seconds of packing, number of offsets, bytes that
 follow."""
 
 ASKS, ITEMS, SOURCE, DROP, STOP = b"a", b"i", b"s", b"d", b"x"
 VALUE, FAILURE, ENDED = 0, 1, 2
+KEPT = 0x80
+"""Added to these where the source goes on holding memory of the slot: the batch comes in the record itself, after the template."""
 
 
 class Record(NamedTuple):

@@ -43,6 +43,8 @@ class IndexedSource:
     def __init__(self, original: Any, label: str) -> None:
         self.original = original
         self.label = label
+        self._counts_batches = hasattr(original, "total_batches_seen")
+        """Keras's image iterators derive the randomness of a batch from how many they made; each worker would count its own."""
 
     @property
     def has_pass_end(self) -> bool:
@@ -67,6 +69,8 @@ class IndexedSource:
 
     def get(self, pass_number: int, index: int, item: Any = None) -> Any:
         """The batch at ``index``."""
+        if self._counts_batches:
+            self.original.total_batches_seen = pass_number * len(self.original) + index
         try:
             return self.original[index]
         except StopIteration as error:

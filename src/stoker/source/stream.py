@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from typing import Any
 
 from stoker.outcome import ENDED
@@ -42,13 +43,13 @@ class StreamSource:
         if self._over:
             return ENDED
         if self._states.maxlen:
-            self._states.append((self._pulled, self.original.state_dict()))
+            self._states.append((self._pulled, deepcopy(self.original.state_dict())))
         return item
 
     def remember_states(self, items: int) -> None:
         """Keep the iterator's own ``state_dict`` of the last so many items, if it has such a thing."""
         if callable(getattr(self.original, "state_dict", None)):
-            self._states = deque([(self._pulled, self.original.state_dict())], maxlen=items)
+            self._states = deque([(self._pulled, deepcopy(self.original.state_dict()))], maxlen=items)
 
     def state_before(self, index: int) -> Any:
         """The iterator's own state before it gave item ``index``; None where it has none."""
@@ -56,8 +57,10 @@ class StreamSource:
 
     def go_to(self, index: int, state: Any) -> None:
         """Bring the iterator to where it gives item ``index`` next, by its own ``load_state_dict``."""
-        self.original.load_state_dict(state)
+        self.original.load_state_dict(deepcopy(state))
         self._pulled = index
+        if self._states.maxlen:
+            self._states.append((index, state))
 
     def end_pass(self) -> None:
         """Nothing to tell an iterator."""
