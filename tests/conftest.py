@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import threading
 import time
@@ -13,6 +14,9 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("backend", "faults", "reporting")]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job: what the tests start would ignore Ctrl-C too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -76,6 +80,19 @@ def nothing_is_left_behind(request):
         gc.collect()
         time.sleep(0.01)
     assert not left, f"left behind: {', '.join(left)}"
+
+
+@pytest.fixture(autouse=True)
+def no_worker_dies_unseen(request, monkeypatch):
+    """Fails a test in which a worker process died, unless it says that workers die: a death that heals shows nowhere else."""
+    from stoker.feed.pump import Pump
+
+    deaths = []
+    bury = Pump._bury
+    monkeypatch.setattr(Pump, "_bury", lambda pump, event: (deaths.append(event), bury(pump, event))[1])
+    yield
+    if not request.node.get_closest_marker("workers_die"):
+        assert not deaths, f"workers died: {deaths}"
 
 
 def pytest_sessionfinish(session, exitstatus):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -91,6 +92,38 @@ class TestLane:
         lane.add_source(1, open_source(NoisyCounting(5)))
         lane.send(0, [ask(0), ask(1, source=1), ask(2)])
         assert sorted((reply.source, reply.ticket) for reply in answers(lane, 3)) == [(0, 0), (0, 2), (1, 1)]
+
+    def test_a_source_that_comes_late_is_known_to_the_workers_that_are_there(self, lane):
+        lane.add_source(0, open_source(Counting(5)))
+        for worker in range(lane.workers):
+            lane.send(worker, [ask(worker)])
+        answers(lane, lane.workers)
+        lane.add_source(1, open_source(NoisyCounting(9)))
+        for worker in range(lane.workers):
+            lane.send(worker, [ask(worker, source=1)])
+        replies = lane.receive(GENEROUS_S)
+        while len(replies) < lane.workers:
+            replies += lane.receive(GENEROUS_S)
+        assert all(isinstance(reply, Got) and reply.source == 1 for reply in replies), replies
+
+    def test_what_was_made_before_a_slow_item_does_not_wait_for_it(self, lane, tmp_path):
+        gate = tmp_path / "open"
+
+        class Gated(Counting):
+            def __getitem__(self, index):
+                until = time.monotonic() + GENEROUS_S
+                while index == 3 and not gate.exists() and time.monotonic() < until:
+                    time.sleep(1e-3)
+                return super().__getitem__(index)
+
+        lane.add_source(0, open_source(Gated(9)))
+        lane.send(0, [ask(ticket) for ticket in range(5)])
+        got = []
+        while len(got) < 3:
+            got += lane.receive(1.0)
+        assert [reply.ticket for reply in got] == [0, 1, 2]
+        gate.touch()
+        assert [reply.ticket for reply in answers(lane, 2)] == [3, 4]
 
     def test_times_come_with_the_answer(self, lane):
         lane.add_source(0, open_source(Counting(5)))
@@ -279,6 +312,20 @@ class TestFeed:
             for _ in range(3):
                 assert numbers(feed.epoch()) == [0, 1, 2, 3, 4]
                 assert numbers(other.epoch()) == [0, 1, 2]
+
+    def test_a_feed_is_the_iterable_of_its_next_epoch(self, way):
+        with stoker.Feed(Counting(4), **way) as feed:
+            assert [numbers(feed), numbers(feed)] == [[0, 1, 2, 3]] * 2
+
+    def test_a_sibling_that_is_opened_late_kills_nobody(self, way):
+        with stoker.Feed(Counting(4), **way) as feed:
+            assert numbers(feed) == [0, 1, 2, 3]
+            for other in (Counting(3), lambda: iter([(np.full((1, 1), 9), 0)])):
+                late = feed.sibling(other)
+                late.plan(epochs=1)
+                assert numbers(late)[-1] in (2, 9)
+                assert numbers(feed) == [0, 1, 2, 3]
+            assert feed.meter.look().deaths == 0
 
     @pytest.mark.parametrize("cut", range(12))
     def test_a_feed_goes_on_from_any_position_on_any_lane(self, way, cut):

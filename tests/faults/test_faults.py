@@ -16,6 +16,7 @@ from saboteurs import BAD, DEATHS, HARMS, LENGTH, Broken, Saboteur, arrays
 import stoker
 from stoker.testing import Counting, DyingAt, digest
 
+pytestmark = pytest.mark.workers_die
 SOON_S = 20.0
 TIMEOUT_S = 0.6
 EPOCHS = 3

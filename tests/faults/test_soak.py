@@ -13,6 +13,7 @@ import pytest
 
 import stoker
 
+pytestmark = pytest.mark.workers_die
 GROWTH_BYTES = 64 * 2**20
 
 

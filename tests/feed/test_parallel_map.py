@@ -67,6 +67,7 @@ def test_an_error_of_the_function_names_the_item(way):
     assert any("index 2" in note for note in caught.value.__notes__)
 
 
+@pytest.mark.workers_die
 def test_a_killed_worker_loses_no_item(tmp_path):
     def dies_once(item):
         mark = tmp_path / "done"

@@ -11,6 +11,9 @@ from stoker.feed.messages import Died
 from stoker.testing import Counting
 
 
+pytestmark = pytest.mark.workers_die
+
+
 class Mortal(InlineLane):
     """Two workers in name; dies or falls silent on request, instead of answering."""
 

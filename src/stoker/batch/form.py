@@ -31,12 +31,14 @@ class Batch(NamedTuple):
         targets: the same, or None.
         weights: None, array of shape ``(batch, ...)``, or a list or dict of such and None.
         size: the common length of the first axis.
+        form: batches that share this very object have the same structure, shapes and dtypes; None where that is not known.
     """
 
     inputs: Any
     targets: Any
     weights: Any
     size: int
+    form: object = None
 
 
 def to_batch(item: Any, where: str = "", *, predict: bool = False) -> Batch:

@@ -65,7 +65,7 @@ class BatchReader:
         inputs, targets, weights = build(found)
         if self._class_weights is not None:
             weights = self._class_weights.apply(targets, weights, self._spec.outputs, f"batch {index}")
-        return Batch(inputs, targets, weights, size)
+        return Batch(inputs, targets, weights, size, known if key is not None else None)
 
     def _learn(self, item: Any, key: Any, where: str) -> tuple[list[NDArray[Any]], tuple[Build, int]]:
         """Check an item in full, and remember what is to be done with its like."""

@@ -1,0 +1,157 @@
+"""What crosses between processes: odd errors, items that cannot, long command lines, large seeds, sources that change their mind."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import stoker
+from stoker.testing import Counting
+
+
+def take(source, **options):
+    with stoker.Feed(source, processes=True, **{"workers": 2, **options}) as feed:
+        return list(feed)
+
+
+class Raising(Counting):
+    """Raises what it is told."""
+
+    def __init__(self, make):
+        super().__init__(3)
+        self.make = make
+
+    def __getitem__(self, index):
+        raise self.make()
+
+
+class Speechless(Exception):
+    """Cannot even say what it is."""
+
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+def test_an_error_that_holds_an_array_arrives():
+    with pytest.raises(ValueError) as caught:
+        take(Raising(lambda: ValueError("bad values", np.arange(3))))
+    assert caught.value.args[0] == "bad values" and caught.value.args[1].tolist() == [0, 1, 2]
+
+
+def test_an_error_without_a_text_arrives():
+    with pytest.raises(Speechless):
+        take(Raising(Speechless))
+
+
+def test_a_batch_of_very_many_arrays_crosses():
+    class Many(Counting):
+        def __getitem__(self, index):
+            return {"x": [np.full(100, index) for _ in range(70_000)], "text": "s"}
+
+    (batch,) = take(Many(1), workers=1)
+    assert len(batch["x"]) == 70_000 and (batch["x"][-1] == 0).all()
+
+
+def test_an_item_that_cannot_travel_is_an_error_in_its_place_and_the_others_go_on():
+    items = [0, 1, 2, threading.local(), 4, 5]
+    with stoker.Feed(stoker.parallel_map(iter(items), lambda item: np.array([item])), workers=2, processes=True) as feed:
+        batches = feed.epoch(6)
+        assert [int(next(batches)[0]) for _ in range(3)] == [0, 1, 2]
+        with pytest.raises(stoker.NotPicklable, match="item 3"):
+            next(batches)
+        assert [int(batch[0]) for batch in batches] == [4, 5]
+
+
+def test_a_source_that_cannot_travel_any_more_after_a_pass_goes_on_on_threads():
+    class Logging(Counting):
+        def on_epoch_end(self):
+            super().on_epoch_end()
+            if self.passes_ended == 1:
+                self.log = threading.local()
+
+    source = Logging(5)
+    with stoker.Feed(source, workers=2, processes=True) as feed:
+        assert len(list(feed)) == 5
+        with pytest.warns(stoker.StokerWarning, match=r"Logging\.log.*threads instead"):
+            seen = [int(x[0, 0]) for x, _ in feed]
+        assert seen == [0, 1, 2, 3, 4] and feed.meter.look().lane == "threads"
+
+
+def test_search_paths_that_are_no_text_and_long_command_lines_go_along(monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path, pathlib.Path("/nowhere")])
+    monkeypatch.setattr(sys, "argv", ["train.py", *(f"/data/images/{number:09}.jpeg" for number in range(40_000))])
+
+    class Arguments(Counting):
+        def __getitem__(self, index):
+            import sys as there
+
+            return np.array([len(there.argv)])
+
+    assert [int(x[0]) for x in take(Arguments(2))] == [40_001] * 2
+
+
+@pytest.mark.parametrize("way", [{"workers": 0}, {"workers": 1, "processes": True}])
+def test_the_largest_seed_is_taken_and_a_larger_one_refused(way):
+    with stoker.Feed(Counting(2), seed=2**63 - 1, **way) as feed:
+        assert len(list(feed)) == 2
+    with pytest.raises(stoker.OptionError, match="seed"):
+        stoker.Feed(Counting(2), seed=2**63, **way)
+
+
+def test_a_sibling_takes_no_more_room_than_its_feed():
+    with stoker.Feed(Counting(400), workers=1, processes=True, max_queue_size=3) as feed:
+        assert feed.sibling(Counting(5), max_queue_size=400).options.max_queue_size == 3
+
+
+class Stateful:
+    """An iterator that knows where it is, and says so in a dict that it goes on changing."""
+
+    def __init__(self):
+        self.state = {"at": 0}
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.state["at"] += 1
+        return np.array([self.state["at"] - 1])
+
+    def state_dict(self):
+        return self.state
+
+    def load_state_dict(self, state):
+        self.state = dict(state)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("cut", [0, 1, 8, 13])
+def test_an_iterator_with_a_state_of_its_own_goes_on_from_it(cut, workers):
+    with stoker.Feed(Stateful(), workers=workers) as feed:
+        batches = feed.epoch(50)
+        for _ in range(cut):
+            next(batches)
+        state = feed.state_dict()
+    with stoker.Feed(Stateful(), workers=workers) as feed:
+        feed.load_state_dict(state)
+        again = feed.state_dict()
+        assert again == state
+        assert [int(x[0]) for x in feed.epoch(3)] == [cut, cut + 1, cut + 2]
+
+
+def test_a_pass_that_nobody_waits_for_does_not_leave_workers_idle():
+    class Plain(stoker.Sequence):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            return np.array([index])
+
+    with stoker.Feed(Plain(), workers=1, max_queue_size=8) as feed:
+        batches = feed.epoch()
+        next(batches)
+        assert feed.window.next_new >= 8, "the next passes are under way before this one has been used"
+        assert len(list(batches)) == 2 and len(list(feed)) == 3
