@@ -10,7 +10,6 @@ from stoker.feed.inline import InlineLane
 from stoker.feed.messages import Died
 from stoker.testing import Counting
 
-
 pytestmark = pytest.mark.workers_die
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections import OrderedDict, namedtuple
 
-from stoker.feed.reuse import ReuseWatch
+import numpy as np
+import pytest
+
+from stoker.batch.memory import LARGE_BATCH_BYTES, STEPS_UNDER_WAY
+from stoker.feed.reuse import MOST_WATCHED, WATCHED_BYTES, ReuseWatch
 
 
 def test_memory_that_comes_twice_is_copied_from_then_on():
@@ -31,8 +35,11 @@ def test_a_ring_of_buffers_is_seen_too():
 
 def test_fresh_arrays_are_not_copied_once_the_watch_is_over():
     watch = ReuseWatch(3)
-    for number in range(3):
-        watch.settle(np.full(1000, number))
+    watched = 0
+    while watch.is_watching:
+        watch.settle(np.full(1000, watched))
+        watched += 1
+    assert 3 + STEPS_UNDER_WAY < watched < 200
     fresh = np.zeros(1000)
     assert watch.settle(fresh) is fresh
     assert not watch.reused
@@ -45,3 +52,70 @@ def test_a_container_that_is_refilled_is_made_anew():
     kept = watch.settle(batch)
     batch["x"] = np.ones(2)
     assert kept["x"][0] == 0
+
+
+def test_large_batches_are_watched_for_no_longer_than_needed():
+    watch = ReuseWatch(3)
+    large = [np.zeros(LARGE_BATCH_BYTES * MOST_WATCHED // 4, np.uint8) for _ in range(9)]
+    for array in large[:8]:
+        assert watch.is_watching
+        watch.settle(array)
+    assert not watch.is_watching and sum(array.nbytes for array in large[:8]) > WATCHED_BYTES
+
+
+def test_one_array_in_two_places_of_a_batch_is_no_memory_that_comes_again():
+    watch = ReuseWatch(2)
+    x = np.zeros(4)
+    watch.settle((x, x[1:], [x]))
+    assert not watch.reused
+
+
+@pytest.mark.parametrize("length", [2, 12, 60])
+def test_a_long_ring_of_small_buffers_is_seen(length):
+    watch = ReuseWatch(10)
+    ring = [np.zeros(2) for _ in range(length)]
+    for number in range(length + 1):
+        watch.settle((ring[number % length],))
+    assert watch.reused
+
+
+def test_windows_over_one_buffer_are_the_same_memory():
+    watch = ReuseWatch(10)
+    large = np.zeros(100)
+    first = watch.settle((large[0:8],))
+    assert not watch.reused
+    watch.settle((large[4:12],))
+    large[:] = 5
+    assert watch.reused and (first[0] == 0).all()
+
+
+Pair = namedtuple("Pair", "x y")
+
+
+@pytest.mark.parametrize("form", [lambda x: OrderedDict(x=x), lambda x: Pair(x, 1), lambda x: [{"x": (x,)}]])
+def test_containers_of_every_class_keep_it_and_are_copied(form):
+    watch = ReuseWatch(2)
+    buffer = np.zeros(2)
+    kept = []
+    for number in range(30):
+        buffer[:] = number
+        kept.append(watch.settle(form(buffer)))
+    assert [float(np.ravel(_first(one))[0]) for one in kept] == list(range(30))
+    assert all(type(one) is type(form(buffer)) for one in kept)
+
+
+def _first(item):
+    while not isinstance(item, np.ndarray):
+        item = next(iter(item.values())) if isinstance(item, dict) else item[0]
+    return item
+
+
+def test_tensors_and_frames_that_are_refilled_are_copied():
+    torch, pandas = pytest.importorskip("torch"), pytest.importorskip("pandas")
+    tensor, frame = torch.zeros(3), pandas.DataFrame({"a": np.zeros(3)})
+    watch, kept = ReuseWatch(2), []
+    for number in range(30):
+        tensor[:] = number
+        frame.iloc[:, 0] = float(number)
+        kept.append(watch.settle((tensor, frame)))
+    assert [int(x[0]) for x, _ in kept] == [int(y.iloc[0, 0]) for _, y in kept] == list(range(30))

@@ -75,8 +75,8 @@ def test_a_source_that_cannot_travel_any_more_after_a_pass_goes_on_on_threads():
 
     source = Logging(5)
     with stoker.Feed(source, workers=2, processes=True) as feed:
-        assert len(list(feed)) == 5
         with pytest.warns(stoker.StokerWarning, match=r"Logging\.log.*threads instead"):
+            assert len(list(feed)) == 5
             seen = [int(x[0, 0]) for x, _ in feed]
         assert seen == [0, 1, 2, 3, 4] and feed.meter.look().lane == "threads"
 

@@ -9,6 +9,11 @@ from typing import Any
 
 import numpy as np
 
+STEPS_UNDER_WAY = 4
+"""Steps with large batches that a device may be behind by; the feed takes care that what the last so many were given does not change."""
+LARGE_BATCH_BYTES = 256 << 10
+"""From this size on a batch is large."""
+
 
 class SlotMemory(np.ndarray):  # type: ignore[type-arg]
     """The memory of all slots, from its first byte to its last; arrays of batches are views of it.

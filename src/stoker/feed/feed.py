@@ -283,10 +283,15 @@ class Feed:
 
     def _refresh(self) -> None:
         """Bring what changed to every worker; to threads, where it cannot travel any more."""
+        lane = self._open_pump().lane
         try:
-            self._open_pump().lane.refresh_source(self._key)
+            lane.refresh_source(self._key)
         except NotPicklable as error:
             warn(f"{error} It runs on threads instead.")
+            ready = self.window.ready_payloads()
+            for ticket, reply in ready.items():
+                if isinstance(reply, Got):
+                    ready[ticket] = reply._replace(payload=lane.unpack(reply.payload))
             self._pump = self._hub.move_to_threads(self._key, self)
             self.meter.lane = self._pump.lane.name
 

@@ -22,10 +22,10 @@ class InlineLane(LocalLane):
     def __init__(self, bound: int = 1) -> None:
         self._sources: dict[int, tuple[Source, ReuseWatch]] = {}
         self._asks: deque[Ask] = deque()
-        self._watched = bound + 1
+        self._bound = bound
 
     def add_source(self, key: int, source: Source) -> None:
-        self._sources[key] = (source, ReuseWatch(self._watched))
+        self._sources[key] = (source, ReuseWatch(self._bound))
 
     def drop_source(self, key: int) -> None:
         del self._sources[key]

@@ -22,7 +22,7 @@ class Puller:
 
     def __init__(self, source: ParallelMap, bound: int) -> None:
         self._source = source
-        self._watch = ReuseWatch(bound + 1)
+        self._watch = ReuseWatch(bound)
         self._pulled = 0
 
     def item(self, index: int) -> Any:

@@ -38,14 +38,14 @@ class ThreadLane(LocalLane):
 
     Args:
         workers: how many.
-        bound: batches that may wait at once; so many and one are watched for reused memory.
+        bound: batches that may wait at once.
     """
 
     name = "threads"
 
     def __init__(self, workers: int, bound: int) -> None:
         self.workers = workers
-        self._watched = bound + 1
+        self._bound = bound
         self._sources: dict[int, tuple[Source, ReuseWatch, threading.Lock]] = {}
         self._inboxes: list[queue.SimpleQueue[list[Ask] | None]] = [queue.SimpleQueue() for _ in range(workers)]
         self._outbox: deque[Reply] = deque()
@@ -59,7 +59,7 @@ class ThreadLane(LocalLane):
         """What to put back, if this lane changed it."""
 
     def add_source(self, key: int, source: Source) -> None:
-        self._sources[key] = (source, ReuseWatch(self._watched), threading.Lock())
+        self._sources[key] = (source, ReuseWatch(self._bound), threading.Lock())
 
     def drop_source(self, key: int) -> None:
         del self._sources[key]
