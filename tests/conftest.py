@@ -22,7 +22,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
-    "stoker", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    "stoker", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 settings.load_profile("stoker")
 
 GRACE_S = 5.0

@@ -17,7 +17,8 @@ if keras.backend.backend() != "jax":
 
 import stoker
 from stoker.backend import jax_fused
-from stoker.backend.jax_fused import LARGEST, SMALLEST, TIMED_CALLS, TIMED_STEPS, WARM_STEPS, Choice, group_size, stacked
+from stoker.backend.jax_fused import LARGEST, SMALLEST, TIMED_CALLS, TIMED_STEPS, WARM_STEPS, Choice, group_size
+from stoker.batch.stack import Stack
 from stoker.errors import BatchError
 
 ROWS = 8
@@ -71,15 +72,8 @@ def eager_choice(monkeypatch):
     monkeypatch.setattr(jax_fused, "SAVED_SHARE", 1e9)
     monkeypatch.setattr(jax_fused, "WORTHWHILE", 1e9)
     calls = []
-    original = jax_fused.stacked
-
-    def counted(batches):
-        calls.append(len(batches))
-        return original(batches)
-
-    from stoker.backend import keras_jax
-
-    monkeypatch.setattr(keras_jax, "stacked", counted)
+    together = Stack.together
+    monkeypatch.setattr(Stack, "together", lambda stack: (calls.append(len(stack)), together(stack))[1])
     return calls
 
 
@@ -217,8 +211,3 @@ def test_the_choice_follows_the_measured_times():
     assert settled(0.2, 50e-6, 32 * 20e-6, 1_000) == 1
     assert settled(0.2, 5e-3, 32 * 20e-6, 100_000) == 1
     assert settled(0.2, 50e-6, 32 * 20e-6, None) == 1
-
-
-def test_batches_are_laid_side_by_side_in_their_structure():
-    made = stacked([({"a": np.ones(2)}, [np.zeros(3), None])] * 4)
-    assert made[0]["a"].shape == (4, 2) and made[1][0].shape == (4, 3) and made[1][1] is None

@@ -10,11 +10,10 @@ passed in is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
-import numpy as np
 
 WARM_STEPS = 4
 """Steps that are not timed: the first one compiles."""
@@ -145,17 +144,6 @@ def fused(step: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         return jax.tree.map(lambda values: values[-1], logs), state
 
     return many
-
-
-def stacked(batches: Sequence[Any]) -> Any:
-    """Data of several batches as one, each leaf of shape ``(batches, rows, ...)``."""
-    first = batches[0]
-    if isinstance(first, dict):
-        return {key: stacked([batch[key] for batch in batches]) for key in first}
-    if isinstance(first, tuple | list):
-        return type(first)(stacked([batch[place] for batch in batches]) for place in range(len(first)))
-    return None if first is None else np.stack(batches)
-
 
 
 def is_small(data: Any, size: int) -> bool:

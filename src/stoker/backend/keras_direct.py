@@ -5,7 +5,7 @@ Rules: Ctrl-C waits for the end of a step, so that an optimizer is never stopped
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -14,6 +14,7 @@ from stoker.backend import keras_common as common
 from stoker.backend.interrupt import InterruptGuard
 from stoker.backend.protocol import Phase, Raw, Step
 from stoker.batch.form import Batch
+from stoker.batch.stack import Stack
 
 
 class DirectSession:
@@ -64,7 +65,7 @@ class DirectSession:
             guard.strike()
         return raw
 
-    def step_many(self, batches: Sequence[Batch]) -> Raw:
+    def step_many(self, batches: Stack) -> Raw:
         """See ``Session``."""
         raw = None
         for batch in batches:

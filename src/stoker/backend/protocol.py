@@ -9,12 +9,13 @@ Rules: one session for one call, on one thread; what a step returns is raw: noth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from stoker.batch.form import Batch
 from stoker.batch.spec import ModelSpec
+from stoker.batch.stack import Stack
 
 Phase = Literal["train", "test", "predict"]
 Raw = Any
@@ -33,7 +34,7 @@ class Session(Protocol):
     def begin(self, phase: Phase) -> Step:
         """Begin a pass of a phase with fresh metrics; the step builds what the model has not built on its first batch."""
 
-    def step_many(self, batches: Sequence[Batch]) -> Raw:
+    def step_many(self, batches: Stack) -> Raw:
         """Run several batches of one shape in one call, with the results of that many single steps; the last one's logs."""
 
     def allow_fusing(self, steps: int | None, left: int | None) -> None:

@@ -7,7 +7,7 @@ the mean of its inputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from stoker.backend.protocol import Phase, Raw, Step
 from stoker.batch.form import Batch
 from stoker.batch.spec import ModelSpec
+from stoker.batch.stack import Stack
 from stoker.batch.tree import first_leaf
 
 
@@ -63,7 +64,7 @@ class RecordingSession:
         self.total += float(np.mean(first_leaf(batch.inputs))) * batch.size
         return {"loss": self.total / self.rows}
 
-    def step_many(self, batches: Sequence[Batch]) -> Raw:
+    def step_many(self, batches: Stack) -> Raw:
         """See ``Session``."""
         self.calls.append(("group", len(batches)))
         return [self.step(batch) for batch in batches][-1]

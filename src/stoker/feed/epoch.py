@@ -28,6 +28,10 @@ class Epoch:
             raise StopIteration
         return self._feed.unpack(*taken)
 
+    def expect(self, count: int) -> None:
+        """Say that the next so many are wanted at once, so that they may be asked for together."""
+        self._feed.expect(count)
+
     def is_over(self) -> bool:
         """Whether every batch of this epoch has been taken, as far as its end is known."""
         if self._end is None:

@@ -34,6 +34,9 @@ from stoker.source.open import open_source
 from stoker.source.parallel import ParallelMap
 from stoker.source.stream import StreamSource
 
+MOST_AT_ONCE = 64
+"""Batches that a consumer may want at once; slots of worker processes are made for no more."""
+
 
 class Feed:
     """Batches from a Python source, ready before they are needed.
@@ -184,7 +187,7 @@ class Feed:
         else:
             self._last_ticket = self.window.next_out + epochs * steps
 
-    def epoch(self, steps: int | None = None) -> Iterator[Any]:
+    def epoch(self, steps: int | None = None) -> Epoch:
         """The batches of the next epoch, as the source made them.
 
         Args:
@@ -206,10 +209,10 @@ class Feed:
             raise SourceError(
                 "an iterator does not say how many batches an epoch has", where=self.source.label, expected="steps",
                 remedy="Pass the number of batches.")
-        self._epoch = Epoch(self, self._begin_epoch(steps))
+        epoch = self._epoch = Epoch(self, self._begin_epoch(steps))
         if self._ahead:
             self._pump.dispatch(self)
-        return self._epoch
+        return epoch
 
     def __iter__(self) -> Iterator[Any]:
         """The batches of the next epoch, as ``epoch()`` gives them."""
@@ -315,6 +318,11 @@ class Feed:
                 "the source gave no batch", got="an iterator that ends at once", expected="at least one batch",
                 where=self.source.label, remedy="Pass the function, not what it returned, if it is used more than once."))
         self.course.end_pass(ticket)
+
+    def expect(self, count: int) -> None:
+        """The consumer will take so many batches before it uses any of them (``Epoch`` passes it on)."""
+        if self._ahead and self._adaptation is None:
+            self.window.wanted = self.window.next_out + min(count, MOST_AT_ONCE)
 
     def is_served(self) -> bool:
         """Whether the consumer need not wait: its next ticket is ready, or its epoch is over (the pump asks)."""

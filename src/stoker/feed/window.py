@@ -38,13 +38,17 @@ class Window:
         self._deaths: dict[int, int] = {}
         self.owner = owner
         self._end: int | None = None
+        self.wanted = 0
+        """The consumer waits for all tickets before this one at once: so many may be out, whatever the bound."""
         self.active = workers
         """How many of the workers are asked: those with the lowest numbers."""
 
     @property
     def room(self) -> int:
         """How many more tickets may be issued; none while a stream's end is being settled."""
-        return 0 if self._end is not None else self.bound - (self.next_new - self.next_out)
+        if self._end is not None:
+            return 0
+        return max(self.bound + self.next_out, self.wanted) - self.next_new
 
     @property
     def is_idle(self) -> bool:
@@ -203,7 +207,7 @@ class Window:
         after_end = [] if self._end is None else [t for t in range(self._end, self.next_new) if t not in in_flight]
         everywhere = sorted([*in_flight, *self._ready, *after_end])
         assert everywhere == list(range(self.next_out, self.next_new)), "every issued ticket is in exactly one place"
-        assert len(everywhere) <= self.bound, "the bound holds"
+        assert len(everywhere) <= max(self.bound, self.wanted - self.next_out), "the bound holds"
         assert set(self._asks) == set(everywhere), "every ticket that is out has its ask"
         assert list(self._waiting) == sorted(self._waiting), "waiting tickets are in order"
         assert self.owner is None or not any(

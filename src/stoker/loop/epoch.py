@@ -16,17 +16,27 @@ of the source are trained on before it is raised.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from stoker.backend.protocol import Raw, Session, Step
 from stoker.batch.form import Batch
-from stoker.batch.tree import leaves, map_leaves
+from stoker.batch.stack import Stack
 from stoker.history import Reporter
 from stoker.loop.progress import Progress, StopReason
 
 Read = Callable[[Any, int], Batch]
+
+
+class Items(Protocol):
+    """What the source makes, one after the other."""
+
+    def __next__(self) -> Any:
+        """The next one."""
+
+    def expect(self, count: int) -> None:
+        """The next so many are wanted at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,6 @@ class Listeners:
         reporter: shows progress.
         must_stop: asked after each batch.
         keep: takes the raw result of each batch (predict).
-        copies: batches that wait for their group are copied, because the source may change its arrays between passes.
     """
 
     begin: Callable[[int, int], None] | None
@@ -47,7 +56,6 @@ class Listeners:
     reporter: Reporter
     must_stop: Callable[[], bool]
     keep: Callable[[Raw], None] | None = None
-    copies: bool = False
 
     @property
     def hear_batches(self) -> bool:
@@ -56,7 +64,7 @@ class Listeners:
 
 
 def run_epoch(
-    items: Iterator[Any], read: Read, step: Step, session: Session, listeners: Listeners, expected: int | None,
+    items: Items, read: Read, step: Step, session: Session, listeners: Listeners, expected: int | None,
 ) -> Progress:
     """Run the batches of one pass.
 
@@ -77,14 +85,16 @@ def run_epoch(
     raw: Raw = None
 
     def read_logs() -> dict[str, float]:
-        return session.read(raw)
+        return session.read(raw) if keep is None else {}  # what predict gives is no logs
 
-    for group in _groups(items, read, session, expected, listeners.copies):
-        size = group[0].size * len(group)
+    for group in _groups(items, read, session, expected):
+        is_one = type(group) is Batch
+        count = 1 if is_one else len(group)
+        size = group.size * count
         if begin is not None:
             begin(number, size)
-        raw = step(group[0]) if len(group) == 1 else session.step_many(group)
-        number += len(group)
+        raw = step(group) if is_one else session.step_many(group)  # type: ignore[arg-type]
+        number += count
         samples += size
         if keep is not None:
             keep(raw)
@@ -97,18 +107,18 @@ def run_epoch(
     return Progress(number, samples, raw, StopReason.SOURCE_ENDED if ended_early else StopReason.COMPLETED)
 
 
-def _groups(
-    items: Iterator[Any], read: Read, session: Session, expected: int | None, copies: bool
-) -> Iterator[Sequence[Batch]]:
-    """The batches of a pass, one by one, or in groups of one shape where the session takes several at once.
+def _groups(items: Items, read: Read, session: Session, expected: int | None) -> Iterator[Batch | Stack]:
+    """The batches of a pass, one by one, or stacked with others of their form where the session takes several at once.
 
-    A group never waits for an item that will not come, and one that waits is told apart from the source's memory where the source
-    may write to that between passes.
+    A stack never waits for an item that will not come.
     """
     number = 0
-    group: list[Batch] = []
+    stack: Stack | None = None
     trouble: Exception | None = None
     while trouble is None:
+        fuse = session.fuse
+        if fuse > 1 and stack is None:
+            items.expect(fuse if expected is None else min(fuse, expected - number))
         try:
             item = next(items)
         except StopIteration:
@@ -122,27 +132,19 @@ def _groups(
             trouble = error
             break
         number += 1
-        fuse = session.fuse
-        if fuse == 1 and not group:
-            yield (batch,)
-            continue
-        if group and _shapes(batch) != _shapes(group[0]):
-            yield group
-            group = []
-        group.append(_private(batch) if copies else batch)
-        if len(group) >= fuse or number == expected:
-            yield group
-            group = []
-    if group:
-        yield group
+        if stack is not None and not stack.fits(batch):
+            yield stack.single() or stack
+            stack = None
+        if stack is not None:
+            stack.add(batch)
+        elif fuse > 1:
+            stack = Stack(batch, fuse)
+        else:
+            yield batch
+        if stack is not None and (stack.is_full or number == expected):
+            yield stack.single() or stack
+            stack = None
+    if stack is not None:
+        yield stack.single() or stack
     if trouble is not None:
         raise trouble
-
-
-def _shapes(batch: Batch) -> list[Any]:
-    return [(array.shape, array.dtype) for _, array in leaves(batch[:3])]
-
-
-def _private(batch: Batch) -> Batch:
-    inputs, targets, weights = (map_leaves(lambda array: array.copy(), part) for part in batch[:3])
-    return Batch(inputs, targets, weights, batch.size)
