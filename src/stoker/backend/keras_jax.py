@@ -8,7 +8,7 @@ set directly, as Keras's own trainer does, because ``assign`` for every variable
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
@@ -19,11 +19,12 @@ import numpy as np
 
 from stoker.backend import keras_common as common
 from stoker.backend.interrupt import InterruptGuard
-from stoker.backend.jax_fused import Choice, group_size, is_small, stacked
+from stoker.backend.jax_fused import Choice, group_size, is_small
 from stoker.backend.jax_program import Program, known_program, program_of
 from stoker.backend.pages import RegisteredPages
 from stoker.backend.protocol import Backend, Phase, Raw, Step
 from stoker.batch.form import Batch
+from stoker.batch.stack import Stack
 
 
 class JaxSession:
@@ -88,15 +89,15 @@ class JaxSession:
             choice.settle(1)
         return raw
 
-    def step_many(self, batches: Sequence[Batch]) -> Raw:
+    def step_many(self, batches: Stack) -> Raw:
         """See ``Session``."""
         if self._state is None or self._program is None:
-            self._load(common.as_data(batches[0]))
+            self._load(common.as_data(next(iter(batches))))
         choice, program = self._choice, self._program
         assert choice is not None and program is not None
         if len(batches) != choice.size:
             return self._one_by_one(batches)
-        data = stacked([common.as_data(batch) for batch in batches])
+        data = common.as_data(batches.together())
         many = program.many(self._state, data)
         if many is None:
             if not choice.is_settled:
@@ -106,7 +107,7 @@ class JaxSession:
             return self._run(many, False, data)
         return choice.time(lambda: self._run(many, False, data), len(batches))
 
-    def _one_by_one(self, batches: Sequence[Batch]) -> Raw:
+    def _one_by_one(self, batches: Stack) -> Raw:
         raw: Raw = None
         for batch in batches:
             raw = self.step(batch)

@@ -131,8 +131,7 @@ class _Fit:
     def _listeners(self, phase: Phase, feed: Feed) -> Listeners:
         model, callbacks = self._plan.model, self._callbacks
         return Listeners(
-            callbacks.batch_begin(phase), callbacks.batch_end(phase), self._plan.reporter, _stop_flag(model, phase),
-            copies=feed.source.has_pass_end)
+            callbacks.batch_begin(phase), callbacks.batch_end(phase), self._plan.reporter, _stop_flag(model, phase))
 
     def _validate(self, validation: Validation, epoch: int) -> dict[str, Any]:
         """Run validation and return its logs."""
@@ -214,7 +213,7 @@ def _run(plan: RunPlan, phase: Phase, shown: ShownPhase, outputs: Outputs | None
             reader = BatchReader(plan.backend.describe(plan.model), predict=phase == "predict")
             listeners = Listeners(
                 callbacks.batch_begin(phase), callbacks.batch_end(phase), plan.reporter, _stop_flag(plan.model, phase),
-                None if outputs is None else outputs.add, feed.source.has_pass_end)
+                None if outputs is None else outputs.add)
             if may_group(feed, plan.is_arrays) and not listeners.hear_batches:
                 session.allow_fusing(expected, expected)
             progress = run_epoch(feed.epoch(plan.steps), reader.read, step, session, listeners, expected)
