@@ -1,4 +1,4 @@
-"""``compile``, ``fit``, ``evaluate``, ``predict`` and the generator calls, with every spelling of Keras 1 and 2.
+"""``fit``, ``evaluate``, ``predict`` and the generator calls, with every spelling of Keras 1 and 2.
 
 Everything that trains goes through stoker: arrays, generators and Sequences alike, so that ``workers`` and its like mean something.
 What stoker does not take (tf.data, DataLoaders, arrays without targets) goes to Keras's own methods.
@@ -16,11 +16,11 @@ import keras
 import numpy as np
 
 from stoker import api
-from stoker.compat.names import label, old_metrics, with_old_names
+from stoker.compat.names import with_old_names
 from stoker.compat.patching import wrap
 from stoker.compat.spelling import Rule, translate
 from stoker.compat.tell import Teller
-from stoker.compat.trainable import as_compiled, remember
+from stoker.compat.trainable import as_compiled
 
 WORDS: dict[str, Rule] = {
     "nb_epoch": "epochs", "nb_worker": "workers", "pickle_safe": "use_multiprocessing", "max_q_size": "max_queue_size",
@@ -32,48 +32,17 @@ POSITIONAL = (
 )
 """Arguments of Keras 2.2's ``fit_generator`` after the generator."""
 
-LOSSES = {
-    "cosine_proximity": "cosine_similarity", "cosine": "cosine_similarity", "logcosh": "log_cosh",
-    "kullback_leibler_divergence": "kl_divergence", "kld": "kl_divergence",
-}
-
-
 def complete(teller: Teller) -> None:
     """Put the old spellings before the methods of ``keras.Model``."""
     model = keras.Model
     model.fit_generator = _fit_generator(teller)
     model.evaluate_generator = _run_generator(teller, api.evaluate_generator)
     model.predict_generator = _run_generator(teller, api.predict_generator)
-    wrap(model, "compile", _compile)
     wrap(model, "fit", _fit)
     wrap(model, "evaluate", _evaluate)
     wrap(model, "predict", _predict)
     for name in ("train_on_batch", "test_on_batch"):
         wrap(model, name, _on_batch)
-
-
-def _compile(original: Callable[..., Any]) -> Callable[..., Any]:
-    def compile(self: Any, optimizer: Any = "rmsprop", loss: Any = None, metrics: Any = None, loss_weights: Any = None,
-                sample_weight_mode: Any = None, weighted_metrics: Any = None, target_tensors: Any = None, **options: Any) -> None:
-        if isinstance(sample_weight_mode, list | tuple) and not isinstance(weighted_metrics, str) and weighted_metrics is None:
-            # the fifth positional argument is weighted_metrics in Keras 3, sample_weight_mode in Keras 2
-            sample_weight_mode, weighted_metrics = None, list(sample_weight_mode)
-        outputs = len(getattr(self, "outputs", None) or ())
-        made = None if metrics is None else old_metrics(metrics, outputs)
-        original(self, optimizer=optimizer, loss=_old_losses(loss), metrics=made, loss_weights=loss_weights,
-                 weighted_metrics=weighted_metrics, **options)
-        object.__setattr__(self, "_stoker_metrics", keras.tree.map_structure(label, made))
-        remember(self)
-
-    return compile
-
-
-def _old_losses(loss: Any) -> Any:
-    if isinstance(loss, str):
-        return LOSSES.get(loss, loss)
-    if isinstance(loss, dict):
-        return {name: _old_losses(one) for name, one in loss.items()}
-    return [_old_losses(one) for one in loss] if isinstance(loss, list | tuple) else loss
 
 
 def _fit_generator(teller: Teller) -> Callable[..., Any]:

@@ -19,18 +19,20 @@ from typing import Any
 import keras
 from keras.src.legacy.saving import legacy_h5_format  # the layout of Keras 2 has no public name
 
+from stoker.compat.loading import load_h5, tell_code
 from stoker.compat.patching import wrap
+from stoker.compat.tell import Teller
 
-KNOWN = (".keras", ".weights.h5", ".weights.json")
+KNOWN = (".weights.h5", ".weights.json")
 
 
-def complete() -> None:
+def complete(teller: Teller) -> None:
     """Let ``save``, ``save_weights``, ``load_weights`` and ``load_model`` take any name."""
     wrap(keras.Model, "save_weights", _save_weights)
     wrap(keras.Model, "load_weights", _load_weights)
     wrap(keras.Model, "save", _save)
     for module in (keras.models, keras.saving):
-        wrap(module, "load_model", _load_model)
+        wrap(module, "load_model", _load_model(teller))
         wrap(module, "save_model", _save)
 
 
@@ -82,14 +84,23 @@ def _save(original: Callable[..., Any]) -> Callable[..., Any]:
     return save
 
 
-def _load_model(original: Callable[..., Any]) -> Callable[..., Any]:
-    def load_model(filepath: Any, custom_objects: Any = None, compile: bool = True, **options: Any) -> Any:
-        path = Path(filepath)
-        suffix = ".keras" if _is_zip(path) else ".h5"
-        with _Readable(path, suffix) as readable:
-            return original(str(readable), custom_objects=custom_objects, compile=compile, **options)
+def _load_model(teller: Teller) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def make(original: Callable[..., Any]) -> Callable[..., Any]:
+        def load_model(filepath: Any, custom_objects: Any = None, compile: bool = True, **options: Any) -> Any:
+            path = Path(filepath)
+            if path.is_file() and not _is_zip(path):
+                return load_h5(path, custom_objects, compile, teller)
+            if not path.exists():
+                raise OSError(f"Unable to open file {str(path)!r}: there is no such file")
+            if _is_zip(path):
+                with zipfile.ZipFile(path) as archive:
+                    options.setdefault("safe_mode", tell_code(archive.read("config.json").decode("utf-8"), teller))
+            with _Readable(path, ".keras") as readable:
+                return original(str(readable), custom_objects=custom_objects, compile=compile, **options)
 
-    return load_model
+        return load_model
+
+    return make
 
 
 def _is_zip(path: Path) -> bool:

@@ -53,9 +53,11 @@ def _complete(teller: Teller, has_tensorflow: bool) -> None:
         callbacks,
         calls,
         checkpoints,
+        compiling,
         keras_utils,
         kfunctions,
         layers,
+        loading,
         merge,
         models,
         modules,
@@ -70,7 +72,9 @@ def _complete(teller: Teller, has_tensorflow: bool) -> None:
     layers.complete(teller)
     merge.complete()
     callbacks.complete(teller)
-    checkpoints.complete()
+    checkpoints.complete(teller)
+    loading.complete(teller)
+    compiling.complete()
     calls.complete(teller)
     models.complete()
     preprocessing.complete()

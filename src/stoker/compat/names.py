@@ -109,3 +109,38 @@ def _named(metric: Any) -> Any:
 def label(metric: Any) -> str:
     """The name of a metric as ``compile`` was given it."""
     return metric if isinstance(metric, str) else str(getattr(metric, "name", None) or getattr(metric, "__name__", metric))
+
+
+def binary_accuracies(metrics: Any, losses: Any, outputs: list[str]) -> Any:
+    """Metrics with ``accuracy`` of outputs whose loss is binary crossentropy taken value by value, as Keras 2 did.
+
+    Keras 3 takes the largest value of an output with two values or more for its class, whatever the loss.
+
+    Args:
+        metrics: as ``old_metrics`` gives them.
+        losses: the losses of ``compile``.
+        outputs: the names of the model's outputs; empty where they are not known.
+    """
+    if isinstance(metrics, dict):
+        return {name: _as_binary(own, _is_binary(losses.get(name) if isinstance(losses, dict) else losses))
+                for name, own in metrics.items()}
+    if not isinstance(metrics, list):
+        return metrics
+    if len(outputs) < 2:
+        only = next(iter(losses.values()), None) if isinstance(losses, dict) else losses
+        return _as_binary(metrics, _is_binary(only[0] if isinstance(only, list | tuple) and only else only))
+    own_losses = ([losses.get(name) for name in outputs] if isinstance(losses, dict)
+                  else losses if isinstance(losses, list | tuple) else [losses] * len(outputs))
+    return [_as_binary(own, _is_binary(loss)) for own, loss in zip(metrics, own_losses, strict=False)]
+
+
+def _is_binary(loss: Any) -> bool:
+    return "binary_crossentropy" in (loss, getattr(loss, "__name__", None), getattr(loss, "name", None))
+
+
+def _as_binary(metrics: Any, is_binary: bool) -> Any:
+    if not is_binary:
+        return metrics
+    if isinstance(metrics, list | tuple):
+        return [_as_binary(one, True) for one in metrics]
+    return keras.metrics.BinaryAccuracy(name=metrics) if metrics in ("accuracy", "acc") else metrics
