@@ -1,6 +1,6 @@
 """A value or an error, captured where it arose and unwrapped once, where the caller waits for it.
 
-Rules: an outcome is immutable; only ``unwrap`` raises; the traceback of the worker travels as text, because frames do not.
+Rules: nobody changes an outcome; only ``unwrap`` raises; the traceback of the worker travels as text, because frames do not.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Value:
-    """What the user's code returned."""
+    """What the user's code returned. Not frozen, because one is made for every batch, and that takes three times as long."""
 
     value: Any
 

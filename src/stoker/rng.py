@@ -6,32 +6,18 @@ Rules: the item that is being made is known per thread (a context variable); gen
 from __future__ import annotations
 
 from contextvars import ContextVar
+from typing import Any
 
 import numpy as np
 
-
-class ItemSeed:
-    """The numbers that seed one item, and the generator made of them on first use."""
-
-    __slots__ = ("_generator", "entropy")
-
-    def __init__(self, seed: int, pass_number: int, index: int) -> None:
-        self.entropy = (seed, pass_number, index)
-        self._generator: np.random.Generator | None = None
-
-    def generator(self) -> np.random.Generator:
-        """The item's generator; draws go on where the last call stopped."""
-        if self._generator is None:
-            self._generator = np.random.default_rng(self.entropy)
-        return self._generator
-
-
-_ITEM: ContextVar[ItemSeed | None] = ContextVar("stoker_item", default=None)
+_ITEM: ContextVar[list[Any] | None] = ContextVar("stoker_item", default=None)
+"""Seed, pass and index of the item that is being made, and its generator once somebody has asked for it: a list, because one is made
+for every batch."""
 
 
 def begin_item(seed: int, pass_number: int, index: int) -> None:
     """Say which item this thread makes from now on."""
-    _ITEM.set(ItemSeed(seed, pass_number, index))
+    _ITEM.set([seed, pass_number, index, None])
 
 
 def end_item() -> None:
@@ -50,4 +36,9 @@ def rng() -> np.random.Generator:
         ``numpy.random.Generator``; the same one for repeated calls within an item.
     """
     item = _ITEM.get()
-    return np.random.default_rng() if item is None else item.generator()
+    if item is None:
+        return np.random.default_rng()
+    if item[3] is None:
+        item[3] = np.random.default_rng(item[:3])
+    made: np.random.Generator = item[3]
+    return made

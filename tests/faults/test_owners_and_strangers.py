@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import pytest
 import stoker
 from stoker.feed.crew import describe_end
 from stoker.feed.faults import Silence
-from stoker.feed.messages import Died
+from stoker.feed.messages import Died, Got
 from stoker.feed.pump import Pump
 from stoker.testing import Counting
 
@@ -100,7 +101,10 @@ def test_what_a_source_started_ends_with_the_feed(tmp_path):
     with stoker.Feed(Starting(2), workers=1, processes=True) as feed:
         list(feed)
     helpers = [int(mark.name) for mark in tmp_path.iterdir()]
-    assert helpers and not any(_is_running(pid) for pid in helpers)
+    until = time.monotonic() + LIMIT_S
+    while any(map(_is_running, helpers)) and time.monotonic() < until:
+        time.sleep(1e-3)  # killed, and not yet gone
+    assert helpers and not any(map(_is_running, helpers))
 
 
 def _is_running(pid):
@@ -143,13 +147,13 @@ def test_replies_that_come_with_a_hopeless_death_are_not_lost():
             return []
 
     pump = Pump(Hopeless(), lambda: 0.0)
-    handled = []
-    pump._handle = handled.append
+    taken_up = []
+    pump._take_up = lambda source, answers: taken_up.extend(answers)
     pump._bury = lambda event: (_ for _ in ()).throw(stoker.WorkerDied("again and again"))
-    got = type("Reply", (), {"worker": 1})()
+    answers = [Got(1, 0, ticket, None, 0.0, 0.0, 0.0) for ticket in (3, 4)]
     with pytest.raises(stoker.WorkerDied):
-        pump._handle_all([Died(0, "killed"), got])
-    assert handled == [got]
+        pump._handle_all([answers[0], Died(0, "killed"), answers[1]])
+    assert taken_up == answers
 
 
 @pytest.mark.parametrize("held, words", [(3_100_000_000, "the worker held 3.1 GB"), (42_000_000, "the worker held 42 MB"), (0, "")])

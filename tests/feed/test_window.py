@@ -16,7 +16,7 @@ from stoker.feed.window import Window
 def issue(window: Window, count: int) -> None:
     for _ in range(count):
         ticket = window.next_new
-        window.issue(Ask(0, ticket, 0, ticket, 0))
+        window.issue([Ask(0, ticket, 0, ticket, 0)])
 
 
 class Crowd:

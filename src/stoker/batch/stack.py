@@ -49,9 +49,11 @@ class Stack:
     def add(self, batch: Batch) -> None:
         """Take a batch up."""
         found: list[NDArray[Any]] = []
-        _gather(batch.inputs, found)
-        _gather(batch.targets, found)
-        _gather(batch.weights, found)
+        for part in batch[:3]:
+            if type(part) is np.ndarray:
+                found.append(part)
+            elif part is not None:
+                _gather(part, found)
         place = self._count
         for rows, array in zip(self._rows, found, strict=True):
             rows[place] = array

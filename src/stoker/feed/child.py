@@ -15,7 +15,7 @@ import pickle
 import random
 import signal
 import socket
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any
 
 import numpy as np
@@ -130,12 +130,14 @@ class _Worker:
             del self._cargo[block]
 
     def _answer(self, asks: list[tuple[Ask, int]]) -> None:
-        held_s = 0.0
+        held_s, began_cpu_s, last = 0.0, thread_time(), asks[-1][0]
         for ask, slot in asks:
             self._arena.say_at(self._number, ask.source, ask.ticket)
             if self.chaos and random.SystemRandom().random() < self.chaos and self._arena.mark(ask.source, ask.ticket):
                 os.kill(os.getpid(), signal.SIGKILL)  # once at each item at most: three deaths at one would be an error
             record = self._make(ask, slot)
+            if ask is last:
+                record = record._replace(cpu_s=thread_time() - began_cpu_s)
             self._held.append(wire.pack_record(record))
             held_s += record.make_s
             if held_s > HOLD_S:
@@ -162,11 +164,11 @@ class _Worker:
         outcome: Any
         if isinstance(source, Failure) or isinstance(ask.item, Refused):
             refused = source if isinstance(source, Failure) else failure(pickle.loads(ask.item.error))
-            outcome, make_s, cpu_s, began_s = refused, 0.0, 0.0, perf_counter()
+            outcome, make_s, began_s = refused, 0.0, perf_counter()
         else:
             seed_globals(ask)
             OFFER.set(self._packer.offer)
-            outcome, make_s, cpu_s, began_s = make(source, ask)
+            outcome, make_s, began_s = make(source, ask)
             OFFER.set(None)
         kind, template, offsets, extra = self._packed(outcome)
         del outcome
@@ -174,7 +176,7 @@ class _Worker:
             extra = pickle.dumps((extra, self._packer.contents() if kind == wire.VALUE else b""), 5)
             kind |= wire.KEPT
         cross_s = perf_counter() - began_s - make_s
-        return wire.Record(kind, ask.source, ask.ticket, slot, template, make_s, cpu_s, began_s, cross_s, offsets, extra)
+        return wire.Record(kind, ask.source, ask.ticket, slot, template, make_s, 0.0, began_s, cross_s, offsets, extra)
 
     def _packed(self, outcome: Any) -> tuple[int, int, list[int], bytes]:
         if isinstance(outcome, Ended):

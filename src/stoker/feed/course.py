@@ -5,6 +5,7 @@ Rules: pure; tickets grow by one over all passes; the order of a pass is made on
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from numpy.typing import NDArray
@@ -73,11 +74,17 @@ class Course:
             self._order = order(self.seed, number, length, self._shuffle)
             self._place = min(place, length)
 
-    def ask(self, ticket: int) -> Ask:
-        """The ask for the next ticket."""
-        index = self._place if self._order is None else self._order.item(self._place)
-        self._place += 1
-        return Ask(self._source, ticket, self._passes[-1].number, index, self.seed)
+    def asks(self, ticket: int, most: int) -> list[Ask]:
+        """The asks for the next tickets: so many, or as many as the pass has left."""
+        place, number = self._place, self._passes[-1].number
+        if self._order is None:
+            indices: Iterable[int] = range(place, place + most)
+        else:
+            indices = self._order[place:place + most].tolist()
+        source, seed = self._source, self.seed
+        made = [Ask(source, ticket + after, number, index, seed) for after, index in enumerate(indices)]
+        self._place += len(made)
+        return made
 
     def end_pass(self, ticket: int) -> None:
         """The pass ends before ``ticket``."""

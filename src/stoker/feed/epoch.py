@@ -28,9 +28,15 @@ class Epoch:
             raise StopIteration
         return self._feed.unpack(*taken)
 
-    def expect(self, count: int) -> None:
-        """Say that the next so many are wanted at once, so that they may be asked for together."""
-        self._feed.expect(count)
+    def take_many(self, most: int) -> list[Any]:
+        """The next batches: as many as are ready, at most so many and at least one; an empty list where the epoch is over."""
+        taken = [] if self._is_closed else self._feed.take_many(self, most)
+        self._is_closed = not taken
+        return taken
+
+    def limit(self, ticket: int) -> int:
+        """A ticket, but none behind the end of this epoch, as far as that is known."""
+        return ticket if self._end is None else min(ticket, self._end)
 
     def is_over(self) -> bool:
         """Whether every batch of this epoch has been taken, as far as its end is known."""

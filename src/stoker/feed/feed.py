@@ -93,6 +93,8 @@ class Feed:
         self._is_planned = False
         self._ahead = False
         self._puller: Puller | None = None
+        self._late: tuple[Ask, Any] | None = None
+        """An error that was taken behind batches that come before it."""
         self._adaptation: Adaptation | None = None
         self.source.length()
         self.course = Course(self.source.kind, self._key, options.seed, options.shuffle)
@@ -236,34 +238,35 @@ class Feed:
     def fill(self) -> None:
         """Issue as many tickets as there is room and need for (the pump calls this)."""
         window, course = self.window, self.course
-        while window.room > 0 and self._trouble is None and not self._over:
+        while (room := window.room) > 0 and self._trouble is None and not self._over:
             if course.at_pass_end:
                 if self.source.has_pass_end:
                     return  # once all its items are made
                 course.end_pass(window.next_new)
-            if window.next_new >= self._last_ticket:
+            count = min(room, self._last_ticket - window.next_new)
+            if count <= 0:
                 return
             if not course.has_begun:
                 if course.next_pass >= self._last_pass:
                     return
                 self._begin_pass()
-                continue
-            ask = self._with_item(course.ask(window.next_new))
-            if ask is None:
-                return
-            window.issue(ask)
+            elif self._puller is None:
+                window.issue(course.asks(window.next_new, int(count)))
+            else:
+                self._issue_with_item()
 
-    def _with_item(self, ask: Ask) -> Ask | None:
-        """The ask, with the item that is pulled for it where the source has items; None where there is none any more."""
-        if self._puller is None:
-            return ask
+    def _issue_with_item(self) -> None:
+        """Issue one ticket with the item that is pulled for it, if there is one."""
+        assert self._puller is not None
+        (ask,) = self.course.asks(self.window.next_new, 1)
         try:
             item = self._puller.item(ask.index)
         except Exception as error:
             self._trouble = failure(error)
-            return None
+            return
         self._over = item is ENDED
-        return None if self._over else ask._replace(item=item)
+        if not self._over:
+            self.window.issue([ask._replace(item=item)])
 
     def _begin_pass(self) -> None:
         try:
@@ -319,10 +322,34 @@ class Feed:
                 where=self.source.label, remedy="Pass the function, not what it returned, if it is used more than once."))
         self.course.end_pass(ticket)
 
-    def expect(self, count: int) -> None:
-        """The consumer will take so many batches before it uses any of them (``Epoch`` passes it on)."""
+    def take_many(self, epoch: Epoch, most: int) -> list[Any]:
+        """What the source made for the next tickets: as many as are ready, one at least; empty where the epoch is over.
+
+        The consumer wants them at once, and so they may be asked for at once. An error of the source is raised when it comes first.
+        """
+        window = self.window
+        self._want(epoch, most)
+        taken = self.take(epoch)
+        if taken is None:
+            return []
+        made = [self.unpack(*taken)]
+        while len(made) < most and window.is_ready() and not epoch.is_over():
+            ask, reply = window.take()
+            self.meter.taken(ask.ticket, ask.index, window.ready)
+            outcome = reply if isinstance(reply, Failure) else self._outcome(reply.payload)
+            if type(outcome) is not Value:
+                self._late = ask, reply if isinstance(reply, Failure) else reply._replace(payload=outcome)
+                break
+            made.append(outcome.value)
+        if len(made) == most:
+            self._want(epoch, most)  # as many again, to be made while these are used
+        return made
+
+    def _want(self, epoch: Epoch, count: int) -> None:
+        """Ask for the next so many batches of an epoch, whatever the bound."""
         if self._ahead and self._adaptation is None:
-            self.window.wanted = self.window.next_out + min(count, MOST_AT_ONCE)
+            self.window.wanted = epoch.limit(self.window.next_out + min(count, MOST_AT_ONCE))
+            self._open_pump().dispatch(self)
 
     def is_served(self) -> bool:
         """Whether the consumer need not wait: its next ticket is ready, or its epoch is over (the pump asks)."""
@@ -342,6 +369,9 @@ class Feed:
 
     def take(self, epoch: Epoch) -> tuple[Ask, Any] | None:
         """The next ticket of an epoch, in order; None where the epoch is over (``Epoch`` calls this)."""
+        if self._late is not None:
+            late, self._late = self._late, None
+            return late
         window = self.window
         if self._ahead and self.course.at_pass_end and window.is_idle:
             self._end_pass()

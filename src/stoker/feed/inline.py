@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from time import thread_time
 
 from stoker.feed.local import LocalLane
 from stoker.feed.messages import Ask, Got, Reply
@@ -38,7 +39,9 @@ class InlineLane(LocalLane):
             return []
         ask = self._asks.popleft()
         source, watch = self._sources[ask.source]
-        outcome, make_s, cpu_s, began_s = make(source, ask)
+        began_cpu_s = thread_time()
+        outcome, make_s, began_s = make(source, ask)
+        cpu_s = thread_time() - began_cpu_s
         if isinstance(outcome, Value):
             outcome = Value(watch.settle(outcome.value))
         return [Got(0, ask.source, ask.ticket, outcome, make_s, cpu_s, began_s)]

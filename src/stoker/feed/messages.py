@@ -48,7 +48,8 @@ class Got(NamedTuple):
         ticket: as in the ask.
         payload: what ``lane.unpack`` turns into an ``Outcome``.
         make_s: wall time that the source took, in seconds.
-        cpu_s: CPU time of the worker's thread in that time, in seconds.
+        cpu_s: CPU time of the worker's thread, in seconds: that of all that it was asked for in one message, in the last of these answers,
+            because looking at that clock takes longer than a tiny batch.
         began_s: when the worker began, by ``time.perf_counter``, which all processes of a machine share.
         cross_s: wall time that putting the batch into shared memory took, in seconds; on threads that of copying it, where the source
             uses its memory again.

@@ -7,7 +7,7 @@ everywhere.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -154,14 +154,15 @@ class Meter:
         self._makes.clear()
         self._takes.clear()
 
-    def made(self, reply: Got) -> None:
-        """A worker made a batch."""
-        self._make_s += reply.make_s
-        self._cpu_s += reply.cpu_s
-        self._cross_s += reply.cross_s
-        self._made += 1
-        self.recent_make_s.append(reply.make_s)
-        self._makes.append((reply.worker, reply.ticket, reply.began_s, reply.make_s, reply.cross_s))
+    def made(self, replies: Sequence[Got]) -> None:
+        """A worker made batches."""
+        for worker, _, ticket, _, make_s, cpu_s, began_s, cross_s in replies:
+            self._make_s += make_s
+            self._cpu_s += cpu_s
+            self._cross_s += cross_s
+            self.recent_make_s.append(make_s)
+            self._makes.append((worker, ticket, began_s, make_s, cross_s))
+        self._made += len(replies)
 
     def died(self, cause: str) -> None:
         """A worker died."""

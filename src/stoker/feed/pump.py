@@ -9,7 +9,8 @@ nothing that the window, the course or ``faults`` can decide.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import groupby
 from typing import Protocol
 
 from stoker.errors import WorkerDied
@@ -32,6 +33,11 @@ from stoker.source.protocol import Source
 
 TICK_S = 1.0
 """The longest wait for a reply before faults are looked at."""
+
+
+def _worker_and_source(reply: Reply) -> tuple[int, int] | None:
+    """Whose answer it is, and for what; None for a death."""
+    return (reply.worker, reply.source) if type(reply) is Got else None
 
 
 class Desk(Protocol):
@@ -130,31 +136,36 @@ class Pump:
 
     def _handle_all(self, replies: list[Reply]) -> None:
         """Take up every reply, and only then raise what is wrong with one of them."""
-        now_s = self.clock()
         trouble: WorkerDied | None = None
-        for reply in replies:
-            if isinstance(reply, Died):
+        for key, run in groupby(replies, _worker_and_source):
+            if key is not None:
+                self._silence.heard(key[0], self.clock())
+                self._take_up(key[1], run)  # type: ignore[arg-type]
+                continue
+            for event in run:
                 try:
-                    self._bury(reply)
+                    self._bury(event)  # type: ignore[arg-type]
                 except WorkerDied as error:
                     trouble = error
-            else:
-                self._silence.heard(reply.worker, now_s)
-                self._handle(reply)
         if trouble is not None:
             raise trouble
 
-    def _handle(self, reply: Got) -> None:
-        desk = self._desks.get(reply.source)
-        if desk is None:
-            self.lane.discard(reply.payload)
-        elif isinstance(reply.payload, Ended):
-            if desk.window.ended(reply.worker, reply.ticket) and desk.window.settle_end():
-                desk.stream_ended()
-        elif desk.window.got(reply.worker, reply.ticket, reply):
-            desk.meter.made(reply)
-        else:
-            self.lane.discard(reply.payload)
+    def _take_up(self, source: int, answers: Iterable[Got]) -> None:
+        """Answers of one worker for one source."""
+        desk = self._desks.get(source)
+        taken: list[Got] = []
+        for answer in answers:
+            if desk is None:
+                self.lane.discard(answer.payload)
+            elif type(answer.payload) is Ended:
+                if desk.window.ended(answer.worker, answer.ticket) and desk.window.settle_end():
+                    desk.stream_ended()
+            elif desk.window.got(answer.worker, answer.ticket, answer):
+                taken.append(answer)
+            else:
+                self.lane.discard(answer.payload)
+        if desk is not None and taken:
+            desk.meter.made(taken)
 
     def _bury(self, event: Died) -> None:
         """A worker died: what it was at is counted, what it had is asked again, and another takes its place."""

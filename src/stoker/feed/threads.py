@@ -14,12 +14,12 @@ import traceback
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, thread_time
 
 from stoker.errors import warn
 from stoker.feed.local import LocalLane
 from stoker.feed.messages import Ask, Got, Reply
-from stoker.feed.reuse import ReuseWatch
+from stoker.feed.reuse import ReuseWatch, is_flat
 from stoker.feed.worker import make
 from stoker.outcome import Value
 from stoker.source.protocol import Source
@@ -31,6 +31,11 @@ SWITCH_INTERVAL_S = 0.5e-3
 """How long a thread may hold the GIL while these workers run. With Python's 5 ms a source in pure Python delays every step by up to
 that: batches of 6 ms of pure Python with three short JAX calls each took 8.97 ms with 5 ms, 6.15 with 0.5, 5.83 with 0.2, and 5.98 with
 0.1 (medians of 3, one worker, two cores); with shorter makes it made no difference."""
+
+HOLD_S = 0.3e-3
+"""A worker lets the consumer sleep on until it has made batches for so long: a ring costs more than a tiny batch."""
+NAP_S = 2e-3
+"""How long the consumer sleeps before it wants to be woken for any batch."""
 
 
 class ThreadLane(LocalLane):
@@ -50,6 +55,8 @@ class ThreadLane(LocalLane):
         self._inboxes: list[queue.SimpleQueue[list[Ask] | None]] = [queue.SimpleQueue() for _ in range(workers)]
         self._outbox: deque[Reply] = deque()
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._is_starving = False
+        """Whether the consumer has slept for a while: any batch is worth a ring then."""
         self._is_asleep = False
         """Whether the consumer has found nothing and waits for the bell."""
         self._threads: dict[int, threading.Thread] = {}
@@ -79,40 +86,48 @@ class ThreadLane(LocalLane):
 
     def _work(self, worker: int) -> None:
         while (asks := self._inboxes[worker].get()) is not None:
+            began_cpu_s, held_s, last = thread_time(), 0.0, asks[-1]
             for ask in asks:
                 if self._closing:
                     return
-                self._outbox.append(self._answer(worker, ask))
-                if self._is_asleep:
+                answer = self._answer(worker, ask)
+                held_s += answer.make_s
+                if ask is last:
+                    self._at.pop(worker, None)
+                    answer = answer._replace(cpu_s=thread_time() - began_cpu_s)
+                self._outbox.append(answer)
+                if self._is_asleep and (self._is_starving or held_s > HOLD_S or ask is last):
                     self._is_asleep = False
                     self._bell.put(None)
-            self._at.pop(worker, None)
-            del asks, ask
+            del asks, ask, last, answer
 
     def _answer(self, worker: int, ask: Ask) -> Got:
         self._at[worker] = (ask.source, ask.ticket)
         source, watch, lock = self._sources[ask.source]
-        outcome, make_s, cpu_s, began_s = make(source, ask)
-        if isinstance(outcome, Value):
+        outcome, make_s, began_s = make(source, ask)
+        if type(outcome) is Value and (watch.is_watching or watch.reused or not is_flat(outcome.value)):
             with lock:
-                settled = watch.settle(outcome.value)
-            if settled is not outcome.value:
-                return Got(worker, ask.source, ask.ticket, Value(settled), make_s, cpu_s, began_s, perf_counter() - began_s - make_s)
-        return Got(worker, ask.source, ask.ticket, outcome, make_s, cpu_s, began_s)
+                outcome = Value(watch.settle(outcome.value))
+            return Got(worker, ask.source, ask.ticket, outcome, make_s, 0.0, began_s, perf_counter() - began_s - make_s)
+        return Got(worker, ask.source, ask.ticket, outcome, make_s, 0.0, began_s)
 
     def receive(self, timeout_s: float) -> list[Reply]:
+        if timeout_s <= 0:
+            return self._drain()
         until_s = monotonic() + timeout_s
-        while True:
-            self._is_asleep = timeout_s > 0
+        nap_s = NAP_S
+        while (left_s := until_s - monotonic()) > 0:
+            self._is_asleep = True
             replies = self._drain()  # after falling asleep: what came just before would ring no bell
-            if replies or timeout_s <= 0:
-                self._is_asleep = False
-                return replies
-            left_s = until_s - monotonic()
-            if left_s <= 0:
-                return []
+            if replies:
+                break
             with suppress(queue.Empty):
-                self._bell.get(timeout=left_s)
+                self._bell.get(timeout=min(nap_s, left_s))
+            nap_s, self._is_starving = timeout_s, True
+        else:
+            replies = self._drain()
+        self._is_asleep = self._is_starving = False
+        return replies
 
     def _drain(self) -> list[Reply]:
         replies: list[Reply] = []

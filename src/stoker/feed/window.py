@@ -10,7 +10,7 @@ tests call it after any order of events.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from stoker.feed.messages import Ask
@@ -65,12 +65,14 @@ class Window:
         """Whether a ticket waits to be assigned."""
         return bool(self._waiting)
 
-    def issue(self, ask: Ask) -> None:
-        """Take up a new ticket, the next in order."""
-        assert ask.ticket == self.next_new and self.room > 0
-        self._asks[ask.ticket] = ask
-        self._waiting.append(ask.ticket)
-        self.next_new += 1
+    def issue(self, asks: Sequence[Ask]) -> None:
+        """Take up new tickets, the next in order."""
+        first = self.next_new
+        assert asks[0].ticket == first and self.room >= len(asks)
+        self.next_new += len(asks)
+        tickets = range(first, self.next_new)
+        self._asks.update(zip(tickets, asks, strict=True))
+        self._waiting.extend(tickets)
 
     def assign(self, together: bool = False) -> dict[int, list[Ask]]:
         """Give every waiting ticket to the worker that has the fewest; asks by worker, in order.
@@ -93,23 +95,19 @@ class Window:
 
     def got(self, worker: int, ticket: int, payload: Any) -> bool:
         """A worker's answer arrived. False if nobody waits for it (its worker was given up before)."""
-        if not self._answered(worker, ticket):
+        assigned = self._assigned[worker]
+        if not assigned or assigned[0] != ticket:
             return False
+        assigned.popleft()
         self._ready[ticket] = payload
         return True
 
     def ended(self, worker: int, ticket: int) -> bool:
         """A worker says that the stream has no item for this ticket, nor for any later one of this pass."""
-        if not self._answered(worker, ticket):
+        if not self.got(worker, ticket, None):
             return False
+        del self._ready[ticket]
         self._end = ticket if self._end is None else min(self._end, ticket)
-        return True
-
-    def _answered(self, worker: int, ticket: int) -> bool:
-        assigned = self._assigned[worker]
-        if not assigned or assigned[0] != ticket:
-            return False
-        assigned.popleft()
         return True
 
     def settle_end(self) -> bool:

@@ -5,7 +5,7 @@ Rules: never raises; the item's randomness is set before the source is called an
 
 from __future__ import annotations
 
-from time import perf_counter, thread_time
+from time import perf_counter
 
 from stoker.feed.messages import Ask
 from stoker.outcome import Ended, Outcome, Value, failure
@@ -16,13 +16,13 @@ WORKER = "STOKER_WORKER"
 """Environment variable by which a process knows that it is a worker process; its value is the worker's number."""
 
 
-def make(source: Source, ask: Ask) -> tuple[Outcome, float, float, float]:
+def make(source: Source, ask: Ask) -> tuple[Outcome, float, float]:
     """Make the batch that is asked for.
 
     Returns:
-        What came of it, the wall time and the CPU time of this thread that it took, and when it began, in seconds.
+        What came of it, the wall time that it took, and when it began, in seconds.
     """
-    began, began_cpu = perf_counter(), thread_time()
+    began = perf_counter()
     begin_item(ask.seed, ask.pass_number, ask.index)
     outcome: Outcome
     try:
@@ -31,4 +31,4 @@ def make(source: Source, ask: Ask) -> tuple[Outcome, float, float, float]:
     except BaseException as error:
         outcome = failure(error)
     end_item()
-    return outcome, perf_counter() - began, thread_time() - began_cpu, began
+    return outcome, perf_counter() - began, began

@@ -35,8 +35,8 @@ class Items(Protocol):
     def __next__(self) -> Any:
         """The next one."""
 
-    def expect(self, count: int) -> None:
-        """The next so many are wanted at once."""
+    def take_many(self, most: int) -> list[Any]:
+        """The next ones: as many as are ready, at most so many; an empty list where there is none any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,34 +117,42 @@ def _groups(items: Items, read: Read, session: Session, expected: int | None) ->
     trouble: Exception | None = None
     while trouble is None:
         fuse = session.fuse
-        if fuse > 1 and stack is None:
-            items.expect(fuse if expected is None else min(fuse, expected - number))
-        try:
-            item = next(items)
-        except StopIteration:
+        wanted = fuse - (0 if stack is None else len(stack))
+        batches, trouble, is_over = _pulled(items, read, number, wanted if expected is None else min(wanted, expected - number))
+        for batch in batches:
+            number += 1
+            if stack is not None and not stack.fits(batch):
+                yield stack.single() or stack
+                stack = None
+            if stack is not None:
+                stack.add(batch)
+            elif fuse > 1:
+                stack = Stack(batch, fuse)
+            else:
+                yield batch
+            if stack is not None and (stack.is_full or number == expected):
+                yield stack.single() or stack
+                stack = None
+        if is_over:
             break
-        except Exception as error:
-            trouble = error
-            break
-        try:
-            batch = read(item, number)
-        except Exception as error:
-            trouble = error
-            break
-        number += 1
-        if stack is not None and not stack.fits(batch):
-            yield stack.single() or stack
-            stack = None
-        if stack is not None:
-            stack.add(batch)
-        elif fuse > 1:
-            stack = Stack(batch, fuse)
-        else:
-            yield batch
-        if stack is not None and (stack.is_full or number == expected):
-            yield stack.single() or stack
-            stack = None
     if stack is not None:
         yield stack.single() or stack
     if trouble is not None:
         raise trouble
+
+
+def _pulled(items: Items, read: Read, number: int, wanted: int) -> tuple[list[Batch], Exception | None, bool]:
+    """Batches that were pulled and read, what went wrong behind them, and whether there is nothing more."""
+    batches: list[Batch] = []
+    try:
+        taken = items.take_many(wanted) if wanted > 1 else [next(items)]
+    except StopIteration:
+        return batches, None, True
+    except Exception as error:
+        return batches, error, False
+    try:
+        for item in taken:
+            batches.append(read(item, number + len(batches)))
+    except Exception as error:
+        return batches, error, False
+    return batches, None, not taken
