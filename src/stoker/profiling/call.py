@@ -36,8 +36,10 @@ def profile(source: Any, *, items: int = 200, seconds: float = 10.0) -> Profile:
     """
     limit_s = checked_seconds("seconds", seconds)
     limit = whole_number("items", items, 1)
+    from time import perf_counter
+
     from stoker.profiling.memory import small_heap
     from stoker.profiling.profile import Profiler
 
     with small_heap():  # before the clock starts
-        return Profiler(source, limit, limit_s).profile()
+        return Profiler(source, limit, limit_s, perf_counter).profile()

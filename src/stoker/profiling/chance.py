@@ -22,7 +22,6 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from time import perf_counter
 
 import numpy as np
 
@@ -39,6 +38,8 @@ from stoker.source.protocol import Source
 ROUNDS = 3
 """So often each item is made: a batch that is flipped or not may come out alike by luck."""
 SEEDS = 1, 2
+LEAST_S = 3.0
+"""A worker process gets so much time at least once it has started: it makes a handful of items, and a machine may stand still meanwhile."""
 
 Sequences = list[list[bytes]]
 
@@ -52,8 +53,9 @@ class Question:
         traveller: gives what goes to worker processes.
         places: pass and index of the items that are made.
         item: what ``parallel_map`` pulled for them.
-        until_s: by ``perf_counter``.
+        until_s: by the clock; worker processes have longer, by what they take to start.
         travels: the source can go to worker processes.
+        clock: seconds, monotonic.
     """
 
     fresh: Callable[[], Source]
@@ -62,6 +64,7 @@ class Question:
     item: object
     until_s: float
     travels: bool
+    clock: Callable[[], float]
 
 
 def look_for_chance(question: Question) -> Chance:
@@ -69,7 +72,7 @@ def look_for_chance(question: Question) -> Chance:
     source = question.fresh()
     found = _named(source)
     try:
-        with _globals_kept(), Drawer(ThreadLane(1, 1)) as drawer:
+        with _globals_kept(), Drawer(ThreadLane(1, 1), question.clock) as drawer:
             chance = _told(drawer, question)
         if chance.is_repeatable is False and not source.single_owner and question.travels:
             return Chance(False, is_copied=_is_copied(question), generators=found)
@@ -129,10 +132,10 @@ def _is_copied(question: Question) -> bool | None:
     from stoker.feed.processes import ProcessLane
 
     places = list(question.places) * ROUNDS
-    with Drawer(ProcessLane(2, len(places))) as drawer:
+    with Drawer(ProcessLane(2, len(places)), question.clock) as drawer:
         key = drawer.add(question.traveller())
         one, other = (
-            _digests(drawer.draw(key, places, max(question.until_s, perf_counter() + 2.0), worker=worker, item=question.item))
+            _digests(drawer.draw(key, places, question.until_s, least_s=LEAST_S, worker=worker, item=question.item))
             for worker in (0, 1))
     length = len(question.places)
     changes = any(one[turn] != one[turn + length] for turn in range(len(one) - length))

@@ -1,13 +1,13 @@
 """Draws items on a worker while the caller's thread watches the clock.
 
-Rules: no wait is longer than the deadline that is passed in; the lane is closed whatever happens.
+Rules: no wait is longer than the deadline that is passed in, and what a worker takes to start; the lane is closed whatever happens; the
+clock is passed in.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from time import perf_counter
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -15,6 +15,7 @@ from stoker.errors import StokerWarning
 from stoker.feed.lane import Lane
 from stoker.feed.messages import Ask, Died
 from stoker.outcome import Outcome
+from stoker.profiling.budget import Deadline
 from stoker.profiling.gilwatch import GilWatch
 from stoker.source.protocol import Source
 
@@ -53,10 +54,12 @@ class Drawer:
 
     Args:
         lane: its workers.
+        clock: seconds, monotonic.
     """
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, clock: Callable[[], float]) -> None:
         self._lane = lane
+        self._clock = clock
         self._sources = 0
         self._tickets = 0
 
@@ -75,15 +78,16 @@ class Drawer:
         return self._sources - 1
 
     def draw(
-        self, key: int, places: Sequence[tuple[int, int]], until_s: float, *, worker: int = 0, seed: int = 0, item: Any = None,
-        watch: GilWatch | None = None,
+        self, key: int, places: Sequence[tuple[int, int]], until_s: float, *, least_s: float = 0.0, worker: int = 0, seed: int = 0,
+        item: Any = None, watch: GilWatch | None = None,
     ) -> list[Made]:
         """Have items made by one worker, one after the other.
 
         Args:
             key: the source.
             places: pass and index of each.
-            until_s: when to give up, by ``perf_counter``.
+            until_s: when to give up, by the clock; but not before the worker has started.
+            least_s: and not before it has worked for so long.
             worker: who makes them.
             seed: what their randomness derives from.
             item: what was pulled for them.
@@ -96,6 +100,7 @@ class Drawer:
         self._tickets += len(asks)
         self._lane.send(worker, asks)
         made: list[Made] = []
+        deadline = Deadline(until_s, least_s, self._clock())
         tries = 0
         while len(made) < len(asks):
             replies = self._lane.receive(0.0 if watch is not None and tries < TRIES_AT_ONCE else PAUSE_S)
@@ -107,7 +112,7 @@ class Drawer:
                 made.append(Made(*places[len(made)], self._lane.unpack(reply.payload), reply.make_s, reply.cpu_s))
             if replies:
                 continue
-            if perf_counter() > until_s:
+            if deadline.is_over(self._clock(), has_begun=bool(made) or self._lane.at(worker) is not None):
                 raise NotInTime(_innermost(self._lane.stack(worker)), places[self._at(worker, asks, len(made))][1], made)
             if watch is not None:
                 tries += 1

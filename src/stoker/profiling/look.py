@@ -3,7 +3,7 @@
 Each index is drawn for a first time and then again, a pass later: memory that grows only with new items is a cache, memory that grows with
 items that were there before is a leak. Of a stream the second half takes the place of the second time.
 
-Rules: the source is drawn from on one worker thread; whatever it does ends in the record, never in an exception.
+Rules: the source is drawn from on one worker thread; whatever it does ends in the record, never in an exception; the clock is passed in.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from __future__ import annotations
 import gc
 import statistics
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ import numpy as np
 from stoker.errors import BatchError
 from stoker.outcome import Ended, Failure
 from stoker.profiling.batches import Shapes
+from stoker.profiling.budget import Budget, Spent
 from stoker.profiling.drawer import Drawer, Made, NotInTime
 from stoker.profiling.gilwatch import GilWatch
 from stoker.profiling.memory import Point, resident_bytes
@@ -108,18 +108,19 @@ class Viewer:
         drawer: draws them.
         key: the source there.
         items: how many at most.
-        soft_s: when to begin no further item, by ``perf_counter``.
-        hard_s: when to wait no longer for the one in the making.
+        budget: when to begin no further item; its limit is also when the one in the making is waited for no longer.
         watch: tells whether making them holds the GIL.
+        clock: seconds, monotonic.
     """
 
     drawer: Drawer
     key: int
     items: int
-    soft_s: float
-    hard_s: float
+    budget: Budget
     watch: GilWatch
+    clock: Callable[[], float]
     look: Look = field(default_factory=Look)
+    _spent: Spent = field(default_factory=Spent)
     _asked: int = 0
     _next_point_s: float = 0.0
     _last_point: int = -1
@@ -131,8 +132,7 @@ class Viewer:
             length: how many indices the source has; None for a stream.
             is_restartable: the stream begins anew with each pass.
         """
-        began = perf_counter()
-        self.watch.rest()
+        began = self.clock()
         self._point(is_again=False)
         try:
             if length is None:
@@ -144,25 +144,24 @@ class Viewer:
             for made in stop.made:
                 self.look.take(made)
             self.look.faults.append(Fault(stop.index, "blocked", str(stop)))
-        self.look.elapsed_s = perf_counter() - began
+        self.look.elapsed_s = self.clock() - began
         if not self.look.is_stuck:
             self.watch.rest()
         return self.look
 
     def _view_indices(self, length: int) -> None:
         indices = spread(length, max(1, self.items // 2))
-        half_s = perf_counter() + (self.soft_s - perf_counter()) / 2
-        for places in self._chunks(((0, index) for index in indices), half_s):
+        for places in self._chunks(((0, index) for index in indices), self.budget.half()):
             self._draw(places, is_again=False)
         again = tuple(self.look.good)
         if again:
             rest = ((1 + number // len(again), again[number % len(again)]) for number in range(self.items - self._asked))
-            for places in self._chunks(rest, self.soft_s):
+            for places in self._chunks(rest, self.budget):
                 self._draw(places, is_again=True)
 
     def _view_stream(self, is_restartable: bool) -> None:
         pass_number = begun = 0
-        for places in self._chunks(((0, number) for number in range(self.items)), self.soft_s):
+        for places in self._chunks(((0, number) for number in range(self.items)), self.budget):
             shifted = [(pass_number, number - begun) for _, number in places]
             made = self._draw(shifted, is_again=False)
             ends = [one for one in made if isinstance(one.outcome, Ended)]
@@ -174,8 +173,8 @@ class Viewer:
                 return
             pass_number, begun = pass_number + 1, places[-1][1] + 1
 
-    def _chunks(self, places: Iterator[tuple[int, int]], until_s: float) -> Iterator[list[tuple[int, int]]]:
-        """Places in chunks, until the time is up or too many were faulty."""
+    def _chunks(self, places: Iterator[tuple[int, int]], budget: Budget) -> Iterator[list[tuple[int, int]]]:
+        """Places in chunks, until the budget has been spent or too many were faulty."""
         chunk: list[tuple[int, int]] = []
         for place in places:
             chunk.append(place)
@@ -183,7 +182,8 @@ class Viewer:
                 continue
             yield chunk
             chunk = []
-            if perf_counter() > until_s or len(self.look.faults) >= MOST_FAULTS:
+            may_draw = budget.may_draw(self.clock(), self._spent.made_s, self._spent.drawn)
+            if not may_draw or len(self.look.faults) >= MOST_FAULTS:
                 return
         if chunk:
             yield chunk
@@ -195,25 +195,26 @@ class Viewer:
 
     def _draw(self, places: list[tuple[int, int]], *, is_again: bool) -> list[Made]:
         is_busy = self._asked == 0 or self.look.median_s * len(places) > BUSY_S
-        made = self.drawer.draw(self.key, places, self.hard_s, watch=self.watch if is_busy else None)
+        made = self.drawer.draw(self.key, places, self.budget.hard_s, watch=self.watch if is_busy else None)
         self._asked += len(places)
         for one in made:
+            self._spent.add(one.make_s)
             self.look.take(one)
         ended = [Made(*one[:2], one.outcome, 0.0, 0.0) for one in made if isinstance(one.outcome, Ended)]
         del made
-        if perf_counter() > self._next_point_s or self._asked - self._last_point > self.items // POINTS:
+        if self.clock() > self._next_point_s or self._asked - self._last_point > self.items // POINTS:
             self._point(is_again)
         return ended
 
     def _point(self, is_again: bool) -> None:
         """Look at the memory of the process, with garbage out of the way."""
-        began = perf_counter()
+        began = self.clock()
         gc.collect()
         now = resident_bytes()
         if now is not None:
             self.look.points.append(Point(self._asked, now, is_again))
-        took_s = perf_counter() - began
-        self._next_point_s = perf_counter() + max(POINT_S, COLLECTING_SHARE * took_s)
+        took_s = self.clock() - began
+        self._next_point_s = self.clock() + max(POINT_S, COLLECTING_SHARE * took_s)
         self._last_point = self._asked
 
 

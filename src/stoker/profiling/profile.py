@@ -1,16 +1,17 @@
 """A profile, made step by step.
 
-The time is split: so much for a first look, so much to tell what randomness there is, the rest for runs with workers.
+The time is split: so much for a first look, so much to tell what randomness there is, the rest for runs with workers. The first two are
+counted in time of making items, so that a machine that stands still for a moment leaves no look out; the clock begins with the first item.
 
-Rules: what the source does wrong becomes a finding; ``on_epoch_end`` is never called.
+Rules: the clock is passed in; what the source does wrong becomes a finding; ``on_epoch_end`` is never called.
 """
 
 from __future__ import annotations
 
 import math
 import pickle
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from time import perf_counter
 from typing import Any
 
 from stoker.errors import NotPicklable
@@ -20,6 +21,7 @@ from stoker.machine import usable_cores
 from stoker.outcome import ENDED
 from stoker.profiling.adapters import Counted, Endless
 from stoker.profiling.attributes import sizes
+from stoker.profiling.budget import Budget
 from stoker.profiling.chance import Question, look_for_chance
 from stoker.profiling.drawer import Drawer
 from stoker.profiling.findings import find
@@ -40,6 +42,8 @@ Packed = tuple[bytes, list[memoryview]]
 MOST_LEAKED_BYTES = 256 << 20
 """Runs that would leave more than this behind are left out."""
 CHANCE_MAKES = 20
+LEAST_CHANCE_S = 3.0
+"""They are given so much time at least, which they use only on a machine that stands still."""
 """Telling the randomness takes up to so many makes."""
 
 
@@ -75,12 +79,15 @@ class Profiler:
         user: the source as the user passed it.
         items: so many at most in the first look.
         seconds: about how long all of it may take.
+        clock: seconds, monotonic.
     """
 
     user: Any
     items: int
     seconds: float
-    began_s: float = field(default_factory=perf_counter)
+    clock: Callable[[], float]
+    began_s: float = 0.0
+    """When the first item was drawn: opening the source, and packing it for processes, is before that."""
     drawn: int = 0
     untold: list[str] = field(default_factory=list)
     packed: Packed | None = None
@@ -106,14 +113,17 @@ class Profiler:
         return Profile(measured, find(measured), recommend(measured))
 
     def _left_s(self) -> float:
-        return self.began_s + self.seconds - perf_counter()
+        return self.began_s + self.seconds - self.clock()
 
     def _look(self, source: Source, length: int | None) -> tuple[Look, GilWatch]:
         counted = Counted(source)
         watch = GilWatch(lambda: counted.thread)
-        soft_s, hard_s = self.began_s + LOOK_SHARE * self.seconds, self.began_s + self.seconds
-        with Drawer(ThreadLane(1, 1)) as drawer:
-            look = Viewer(drawer, drawer.add(counted), self.items, soft_s, hard_s, watch).view(length, source.kind == "restartable")
+        watch.rest()
+        self.began_s = self.clock()
+        budget = Budget(LOOK_SHARE * self.seconds, self.began_s + self.seconds)
+        with Drawer(ThreadLane(1, 1), self.clock) as drawer:
+            viewer = Viewer(drawer, drawer.add(counted), self.items, budget, watch, self.clock)
+            look = viewer.view(length, source.kind == "restartable")
         self.drawn += counted.pulled
         return look, watch
 
@@ -129,7 +139,7 @@ class Profiler:
     def _chance(self, source: Source, look: Look, measured: Measured) -> Chance:
         if source.kind == "stream" and not isinstance(source, ParallelMap):
             return Chance(untold="a generator object gives each item once; profile the function that makes it")
-        budget_s = max(0.0, min(CHANCE_SHARE * self.seconds, self._left_s()))
+        budget_s = CHANCE_SHARE * self.seconds
         if CHANCE_MAKES * look.median_s > budget_s:
             return Chance(untold=f"there was no time to make items again ({CHANCE_MAKES} makes)")
         item = source.pull() if isinstance(source, ParallelMap) else None
@@ -139,8 +149,8 @@ class Profiler:
         if isinstance(source, ParallelMap):
             places = ((0, 0),)
         return look_for_chance(Question(
-            lambda: open_source(source.original), lambda: self._traveller(source), places, item, perf_counter() + max(1.0, budget_s),
-            measured.can_travel))
+            lambda: open_source(source.original), lambda: self._traveller(source), places, item,
+            self.clock() + max(LEAST_CHANCE_S, budget_s), measured.can_travel, self.clock))
 
     def _traveller(self, source: Source) -> Source:
         """What goes to worker processes."""
@@ -170,10 +180,13 @@ class Profiler:
                 break
             if rung.lane in failed:
                 continue
-            made, pulled = run(self._fed(source, look, rung), rung, length_s, worst_s)
-            self.drawn += pulled
-            runs.append(made)
-            failed |= {rung.lane} if made.error else set()
+            ran = run(self._fed(source, look, rung), rung, length_s, worst_s, self.clock)
+            self.drawn += ran.pulled
+            if ran.run is None:
+                self.untold.append(f"throughput of {_late([rung])}: {ran.untold}")
+            else:
+                runs.append(ran.run)
+            failed |= {rung.lane} if ran.run is None or ran.run.error else set()
         return replace(measured, runs=tuple(runs))
 
     def _fed(self, source: Source, look: Look, rung: Rung) -> Source:

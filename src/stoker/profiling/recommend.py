@@ -94,7 +94,7 @@ def _checked(measured: Measured, expected: str, why: str) -> tuple[int, bool, st
         return 1, False, "There is one core only: nothing can run beside the training."
     other = "threads" if expected == "processes" else "processes"
     best, best_other = _best(measured.runs, expected), _best(measured.runs, other)
-    if best < CONTRADICTED * best_other:
+    if best < CONTRADICTED * best_other and (other == "threads" or measured.can_travel):
         expected, why, best = other, f"{other.capitalize()} were faster, {best_other:,.0f} to {best:,.0f} batches/s", best_other
     if not best:
         return min(2, measured.cores), expected == "processes", f"{why}. How many workers are best was not measured."

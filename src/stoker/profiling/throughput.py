@@ -2,20 +2,22 @@
 
 A run begins to count once its workers have made a first batch each; what starting processes takes is left out.
 
-Rules: each run is bounded in time; what goes wrong in a run is in its record; user code is asked for items and for nothing else.
+Rules: each run is bounded in time, by a clock that is passed in; what goes wrong in a run is in its record; what was too slow to be
+measured is no fault of the source's; user code is asked for items and for nothing else.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from time import perf_counter, thread_time
+from time import thread_time
 from typing import Any
 
-from stoker.errors import StokerWarning
+from stoker.errors import StokerWarning, WorkerHung
 from stoker.feed.feed import Feed
+from stoker.profiling.budget import START_PATIENCE_S
 from stoker.profiling.record import Run
 
 LEAST_RUN_S, MOST_RUN_S = 0.2, 1.0
@@ -26,6 +28,7 @@ MAKES = 3
 MOST_WORKERS = 64
 MOST_ITEMS = 10_000_000
 PATIENCE_S = 3.0
+"""How long a worker that has made a batch may be silent."""
 TIMES_WORST = 10
 QUEUE = 10
 
@@ -60,7 +63,26 @@ def least_s(median_s: float) -> float:
     return max(LEAST_RUN_S, MAKES * median_s)
 
 
-def run(source: Any, rung: Rung, length_s: float, worst_s: float) -> tuple[Run, int]:
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What came of a run.
+
+    Args:
+        pulled: how many items were asked for.
+        run: the record; None where nothing could be measured.
+        untold: why not.
+    """
+
+    pulled: int
+    run: Run | None = None
+    untold: str = ""
+
+
+class _TooSlow(Exception):
+    """Nothing came in the time of the run."""
+
+
+def run(source: Any, rung: Rung, length_s: float, worst_s: float, clock: Callable[[], float]) -> Ran:
     """Empty a feed for a while.
 
     Args:
@@ -68,38 +90,41 @@ def run(source: Any, rung: Rung, length_s: float, worst_s: float) -> tuple[Run, 
         rung: lane and number of workers.
         length_s: how long.
         worst_s: the longest make time that was seen.
-
-    Returns:
-        The record, and how many items were asked for.
+        clock: seconds, monotonic.
     """
-    patience_s = max(PATIENCE_S, TIMES_WORST * worst_s)
     feed = Feed(
         source, workers=rung.workers, processes=rung.lane == "processes", max_queue_size=max(QUEUE, 2 * rung.workers), seed=0,
-        timeout_s=patience_s)
+        timeout_s=START_PATIENCE_S + TIMES_WORST * worst_s)
     feed.plan(epochs=1, steps=MOST_ITEMS)
     try:
         with _quiet(), feed:
-            made = _empty(feed, rung, length_s)
+            made = _empty(feed, rung, length_s, max(PATIENCE_S, TIMES_WORST * worst_s), clock)
+    except (_TooSlow, WorkerHung) as error:
+        return Ran(feed.window.next_new, untold=_line(error))
     except Exception as error:
-        text = (str(error).splitlines() or [""])[0]
-        made = Run(rung.lane, rung.workers, error=f"{type(error).__name__}: {text}")
-    return made, feed.window.next_new
+        made = Run(rung.lane, rung.workers, error=f"{type(error).__name__}: {_line(error)}")
+    return Ran(feed.window.next_new, made)
 
 
-def _empty(feed: Feed, rung: Rung, length_s: float) -> Run:
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0]
+
+
+def _empty(feed: Feed, rung: Rung, length_s: float, patience_s: float, clock: Callable[[], float]) -> Run:
     batches = feed.epoch(MOST_ITEMS)
     for _ in range(rung.workers):
         if next(batches, None) is None:
             return Run(rung.lane, rung.workers, error="the stream ended")
+    feed.timeout_s = patience_s  # each worker has started
     feed.meter.take()
     cpu_s = thread_time()
-    until_s = perf_counter() + length_s
-    while perf_counter() < until_s and next(batches, None) is not None:
+    until_s = clock() + length_s
+    while clock() < until_s and next(batches, None) is not None:
         pass
     cpu_s = thread_time() - cpu_s
     figures = feed.meter.look()
     if not figures.made or not figures.batches:
-        return Run(rung.lane, rung.workers, error="no batch came in the time of the run")
+        raise _TooSlow("no batch came in the time of the run")
     return Run(
         rung.lane, rung.workers, figures.made / figures.elapsed_s, figures.cross_s / figures.made, cpu_s / figures.batches)
 
