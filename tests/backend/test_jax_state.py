@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
@@ -71,11 +72,30 @@ def test_a_step_that_fails_on_the_host_after_it_returned_loses_no_weights():
     assert model.get_weights()[0].item() == 5
 
 
-def test_the_old_state_is_donated():
+def test_the_old_state_is_donated_and_the_variables_hold_other_arrays():
     model = counting_model()
     before = model.trainable_variables[0].value
-    stoker.fit(model, source(3), verbose=0)
-    assert before.is_deleted() and model.get_weights()[0].item() == 3
+    with load_backend().session(model) as session:
+        step = session.begin("train")
+        step(BATCH)
+        old = session._state[0][0]
+        step(BATCH)
+        assert old.is_deleted() and not before.is_deleted()
+    assert model.get_weights()[0].item() == 2
+
+
+def test_a_step_that_fails_after_it_has_consumed_its_state_leaves_the_weights_that_were_last_looked_at():
+    model = counting_model()
+    with pytest.raises(OSError, match="device"), load_backend().session(model) as session:
+        step = session.begin("train")
+        for _ in range(3):
+            step(BATCH)
+        assert model.get_weights()[0].item() == 3
+        step(BATCH)
+        for value in jax.tree.leaves(session._state):
+            value.delete()
+        raise OSError("device")
+    assert model.get_weights()[0].item() == 3
 
 
 def test_two_variables_may_share_an_array():
@@ -90,7 +110,7 @@ def test_two_variables_may_share_an_array():
     assert shared is not None and stoker.fit(model, source(2), verbose=0).history["loss"]
 
 
-def test_publishing_costs_less_than_a_step():
+def test_looking_at_the_model_after_a_step_costs_less_than_a_step():
     from time import perf_counter
 
     model = counting_model()
@@ -98,12 +118,103 @@ def test_publishing_costs_less_than_a_step():
         step = session.begin("train")
         step(BATCH)
         times = []
-        for _ in range(200):
-            step(BATCH)
+        for number in range(200):
+            raw = step(BATCH)
+            session.read(raw)
             began = perf_counter()
             session.publish()
+            value = model.trainable_variables[0].value
             times.append(perf_counter() - began)
+            assert value.item() == number + 2
     assert sorted(times)[100] < 100e-6
+
+
+def test_nothing_is_copied_for_a_callback_that_does_not_look_at_the_model(monkeypatch):
+    from stoker.backend import keras_jax_variables
+
+    copied, copies = [], keras_jax_variables.copies
+    monkeypatch.setattr(keras_jax_variables, "copies", lambda values: copied.append(len(values)) or copies(values))
+
+    class Reads(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            assert logs["loss"] == logs["loss"]
+            copied.append("batch")
+
+    stoker.fit(counting_model(), source(5), verbose=0, callbacks=[Reads()])
+    first = copied.index("batch")
+    assert copied[first:first + 5] == ["batch"] * 5
+
+
+class OnThread(threading.Thread):
+    """Does something on a thread of its own, and says what came of it."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+        self.start()
+
+    def run(self):
+        self.made = self.function()
+
+    def result(self):
+        self.join()
+        return self.made
+
+
+def test_what_another_thread_does_to_the_variables_neither_breaks_nor_undoes_a_step():
+    model = counting_model()
+    variable = model.trainable_variables[0]
+    with load_backend().session(model) as session:
+        step = session.begin("train")
+        step(BATCH)
+        step(BATCH)
+        theirs = OnThread(lambda: variable._value).result()
+        theirs.delete()
+        step(BATCH)
+        assert model.get_weights()[0].item() == 3
+        OnThread(lambda: variable.assign(np.full((1, 1), 99.0))).join()
+        step(BATCH)
+        variable.assign(variable + 10)
+        step(BATCH)
+    assert model.get_weights()[0].item() == 15 and type(variable) is keras.Variable
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("way", ["predict_on_batch", "predict", "encoder"])
+@pytest.mark.parametrize("looks", [False, True])
+def test_a_source_may_use_the_model_that_is_trained_on_it(workers, way, looks):
+    inputs = keras.Input((1,))
+    hidden = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")(inputs)
+    model, encoder = keras.Model(inputs, keras.layers.Dense(1, use_bias=False, trainable=False)(hidden)), keras.Model(inputs, hidden)
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    x = np.ones((2, 1), "float32")
+    used = encoder if way == "encoder" else model
+    expected = used.predict(x, verbose=0)
+
+    def batches():
+        while True:
+            made = used.predict(x, verbose=0) if way == "predict" else used.predict_on_batch(x)
+            np.testing.assert_array_equal(made, expected)
+            yield x, made
+
+    hooks = {"on_train_batch_end": lambda batch, logs: model.get_weights()} if looks else {}
+    callback = keras.callbacks.LambdaCallback(**hooks)
+    history = stoker.fit_generator(model, batches(), 20, 3, verbose=0, workers=workers, callbacks=[callback])
+    assert len(history.history["loss"]) == 3
+    np.testing.assert_array_equal(used.predict(x, verbose=0), expected)
+
+
+def test_a_source_that_uses_the_model_finds_weights_that_train():
+    model = counting_model()
+    seen = []
+
+    def batches():
+        while True:
+            seen.append(float(model.predict_on_batch(np.ones((1, 1)))[0, 0]))
+            yield source(1)[0]
+
+    stoker.fit_generator(model, batches(), 200, verbose=0)
+    assert model.get_weights()[0].item() == 200 and sorted(seen) == seen and seen[-1] > 100
 
 
 def test_compiled_steps_are_kept_between_calls_and_forgotten_by_compile():

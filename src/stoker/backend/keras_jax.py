@@ -2,8 +2,8 @@
 
 The state of a step is donated: XLA writes the new weights where the old ones were (docs/decisions/004-donation.md).
 
-Rules: after ``publish`` the variables of the model own the state, and the next step takes it up from them; ``_value`` of a variable is
-set directly, as Keras's own trainer does, because ``assign`` for every variable costs ten times a step.
+Rules: the model's variables hold other arrays than the state (``keras_jax_variables``), so that whoever uses the model meanwhile finds
+valid ones; they get the latest values when somebody looks, and when the call ends.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from stoker.backend import keras_common as common
 from stoker.backend.interrupt import InterruptGuard
 from stoker.backend.jax_fused import Choice, group_size, is_small
 from stoker.backend.jax_program import Program, known_program, program_of
+from stoker.backend.keras_jax_variables import Watch
 from stoker.backend.pages import RegisteredPages
 from stoker.backend.protocol import Backend, Phase, Raw, Step
 from stoker.batch.form import Batch
@@ -41,7 +42,7 @@ class JaxSession:
         self._phase: Phase = "train"
         self._variables: tuple[list[Any], ...] | None = None
         self._state: Any = None
-        self._published: Any = None
+        self._watch = Watch(self._hand_out)
         self._program: Program | None = None
         self._to_come: tuple[int | None, int | None] | None = None
         self._choice: Choice | None = None
@@ -56,9 +57,10 @@ class JaxSession:
 
     def begin(self, phase: Phase) -> Step:
         """See ``Session``."""
-        self.publish()
+        self._hand_out()
         self._phase = phase
-        self._variables = self._published = self._program = self._choice = self._to_come = None
+        self._watch.look_after([*self._model.trainable_variables, *self._model.non_trainable_variables])
+        self._variables = self._program = self._choice = self._to_come = None
         if phase != "predict":
             self._model.reset_metrics()
             asked = self._model.steps_per_execution
@@ -129,6 +131,10 @@ class JaxSession:
         if guard.pending:
             guard.strike()
         self._last = raw
+        self._watch.is_stale = True
+        if self._watch.is_wanted:
+            self._watch.is_wanted = False
+            self._hand_out()
         return raw
 
     def read(self, raw: Raw) -> dict[str, float]:
@@ -147,20 +153,30 @@ class JaxSession:
         return jax.tree.map(np.asarray, raw)
 
     def publish(self) -> None:
-        """See ``Session``."""
-        state = self._state
-        if state is None or self._variables is None:
+        """See ``Session``; where every look at a variable is seen, the values are put there then."""
+        if not self._watch.sees_all:
+            self._hand_out()
+
+    def _hand_out(self, *, last: bool = False) -> None:
+        """Put the latest state into the variables, if they have not got it."""
+        state, guard = self._state, self._guard
+        if state is None:
             return
-        self._guard.busy = True
+        was_busy, guard.busy = guard.busy, True
         try:
-            for variables, values in zip(self._variables, state, strict=True):
-                for variable, value in zip(variables, values, strict=True):
-                    variable._value = value
-            self._published, self._state = state, None
+            self._watch.hand_out(state, last=last)
+            self._state = None
         finally:
-            self._guard.busy = False
-        if self._guard.pending:
-            self._guard.strike()
+            guard.busy = was_busy
+        if guard.pending and not was_busy:
+            guard.strike()
+
+    def close(self) -> None:
+        """Give the state to the variables for good."""
+        try:
+            self._hand_out(last=True)
+        finally:
+            self._watch.close()
 
     def wait(self) -> None:
         """See ``Session``."""
@@ -178,10 +194,7 @@ class JaxSession:
             if not common.is_built(self._model):
                 self._build(data)
             self._variables = _variables(self._model, self._phase)
-        if self._published is not None and _hold(self._variables, self._published):
-            self._state = self._published
-        else:
-            self._state = _without_doubles(tuple([_value(variable) for variable in part] for part in self._variables))
+        self._state = self._watch.take(self._variables, 2 if self._phase == "train" else None)
         if self._program is None:
             self._program = program_of(self._model, self._phase, self._state, data)
             if self._choice is None:
@@ -227,20 +240,6 @@ def _device_pages(device: Any) -> RegisteredPages | None:
     return RegisteredPages(map_pages, client.dma_unmap)
 
 
-def _value(variable: Any) -> Any:
-    value = variable._value
-    return variable.value if value is None else value
-
-
-def _hold(variables: tuple[list[Any], ...], state: tuple[list[Any], ...]) -> bool:
-    """Whether the variables still hold the very arrays of a state that was published."""
-    for mine, values in zip(variables, state, strict=True):
-        for variable, value in zip(mine, values, strict=True):
-            if variable._value is not value:
-                return False
-    return True
-
-
 def _variables(model: Any, phase: Phase) -> tuple[list[Any], ...]:
     """The model's variables in the order of a step's state."""
     made = [list(model.trainable_variables), list(model.non_trainable_variables)]
@@ -249,17 +248,6 @@ def _variables(model: Any, phase: Phase) -> tuple[list[Any], ...]:
     if phase != "predict":
         made.append(list(model.metrics_variables))
     return tuple(made)
-
-
-def _without_doubles(state: tuple[list[Any], ...]) -> tuple[list[Any], ...]:
-    """The state with a copy of each array that it holds twice: one buffer cannot be given away twice."""
-    seen: set[int] = set()
-    for values in state:
-        for place, value in enumerate(values):
-            if id(value) in seen:
-                values[place] = value.copy()
-            seen.add(id(value))
-    return state
 
 
 class JaxBackend(common.KerasCallbacks):
@@ -275,7 +263,7 @@ class JaxBackend(common.KerasCallbacks):
             try:
                 yield session
             finally:
-                session.publish()
+                session.close()
 
 
 def make_backend() -> Backend:
