@@ -68,7 +68,7 @@ def test_an_owner_that_dies_before_its_generator_has_begun_is_replaced():
         assert len(list(feed.epoch())) == 60
         feed._pump.wait(_Idle(feed))
         feed.owner_died(Died(0, "killed by SIGKILL"))
-        assert feed._trouble is not None or feed.course.position(feed.window.next_new)[1] == 0
+        assert feed._supply.trouble is not None or feed.course.position(feed.window.next_new)[1] == 0
 
 
 @pytest.mark.workers_die

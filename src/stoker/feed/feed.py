@@ -7,7 +7,6 @@ thread, inside ``next()``; an error of the source arrives in its place in the or
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterator
 from time import perf_counter
 from types import TracebackType
@@ -17,7 +16,6 @@ from stoker.errors import FeedClosed, NotPicklable, SourceError, warn
 from stoker.feed.auto import Adaptation
 from stoker.feed.course import Course
 from stoker.feed.epoch import Epoch
-from stoker.feed.faults import owner_died_error
 from stoker.feed.gil import lateness_s
 from stoker.feed.hub import HAS_FORK, Hub
 from stoker.feed.messages import Ask, Died, Got
@@ -27,8 +25,9 @@ from stoker.feed.pulling import Puller
 from stoker.feed.pump import Pump
 from stoker.feed.resume import restore, snapshot
 from stoker.feed.reuse import private
+from stoker.feed.supply import Supply
 from stoker.feed.window import Window
-from stoker.outcome import ENDED, Failure, Outcome, Value, failure, unwrap
+from stoker.outcome import Failure, Outcome, Value, failure, unwrap
 from stoker.source.indexed import IndexedSource
 from stoker.source.open import open_source
 from stoker.source.parallel import ParallelMap
@@ -85,20 +84,15 @@ class Feed:
         self._owns_hub = owns_hub
         self._key = hub.new_key()
         self._pump: Pump | None = None
-        self._trouble: Failure | None = None
         self._epoch: Epoch | None = None
-        self._over = False
-        self._last_ticket = math.inf
-        self._last_pass = math.inf
-        self._is_planned = False
         self._ahead = False
-        self._puller: Puller | None = None
         self._late: tuple[Ask, Any] | None = None
         """An error that was taken behind batches that come before it."""
         self._adaptation: Adaptation | None = None
         self.source.length()
         self.course = Course(self.source.kind, self._key, options.seed, options.shuffle)
-        self.window = Window(1, 1)
+        self._supply = Supply(self.source, self.course)
+        self.window = self._supply.window
         self.meter = Meter("inline", 0, perf_counter)
 
     @property
@@ -149,8 +143,8 @@ class Feed:
         ahead = lane.name != "inline"
         owner = self._key % lane.workers if self.source.single_owner else None
         if isinstance(self.source, ParallelMap):
-            self._puller = Puller(self.source, self.options.max_queue_size)
-        self.window = Window(self.options.max_queue_size if ahead else 1, lane.workers, owner)
+            self._supply.puller = Puller(self.source, self.options.max_queue_size)
+        self.window = self._supply.window = Window(self.options.max_queue_size if ahead else 1, lane.workers, owner)
         self.meter = Meter(lane.name, lane.workers if ahead else 0, perf_counter)
         self._ahead = ahead
         if self.options.auto:
@@ -183,11 +177,7 @@ class Feed:
             epochs: how many epochs.
             steps: batches in each; None where an epoch is a pass.
         """
-        self._is_planned = True
-        if steps is None:
-            self._last_pass = self.course.next_pass + epochs
-        else:
-            self._last_ticket = self.window.next_out + epochs * steps
+        self._supply.plan(epochs, steps)
 
     def epoch(self, steps: int | None = None) -> Epoch:
         """The batches of the next epoch, as the source made them.
@@ -211,7 +201,9 @@ class Feed:
             raise SourceError(
                 "an iterator does not say how many batches an epoch has", where=self.source.label, expected="steps",
                 remedy="Pass the number of batches.")
-        epoch = self._epoch = Epoch(self, self._begin_epoch(steps))
+        if self.course.at_pass_end and self.window.next_new == self.window.next_out:
+            self._end_pass()
+        epoch = self._epoch = Epoch(self, self._supply.begin_epoch(steps))
         if self._ahead:
             self._pump.dispatch(self)
         return epoch
@@ -220,61 +212,9 @@ class Feed:
         """The batches of the next epoch, as ``epoch()`` gives them."""
         return self.epoch()
 
-    def _begin_epoch(self, steps: int | None) -> int | None:
-        """Make sure that a pass is under way, and return the ticket at which the epoch ends, if that is known."""
-        first = self.window.next_out
-        if self.course.at_pass_end and self.window.next_new == first:
-            self._end_pass()
-        self._raise_trouble()
-        if not self.course.has_begun and not self._over and self.window.next_new == first:
-            self._begin_pass()
-            self._raise_trouble()
-        end = self.course.pass_end(first) if steps is None else first + steps
-        if not self._is_planned and self.kind != "indexed":
-            self._last_ticket = math.inf if end is None else end
-            self._last_pass = math.inf if steps is not None else self.course.next_pass + 1
-        return end
-
     def fill(self) -> None:
         """Issue as many tickets as there is room and need for (the pump calls this)."""
-        window, course = self.window, self.course
-        while (room := window.room) > 0 and self._trouble is None and not self._over:
-            if course.at_pass_end:
-                if self.source.has_pass_end:
-                    return  # once all its items are made
-                course.end_pass(window.next_new)
-            count = min(room, self._last_ticket - window.next_new)
-            if count <= 0:
-                return
-            if not course.has_begun:
-                if course.next_pass >= self._last_pass:
-                    return
-                self._begin_pass()
-            elif self._puller is None:
-                window.issue(course.asks(window.next_new, int(count)))
-            else:
-                self._issue_with_item()
-
-    def _issue_with_item(self) -> None:
-        """Issue one ticket with the item that is pulled for it, if there is one."""
-        assert self._puller is not None
-        (ask,) = self.course.asks(self.window.next_new, 1)
-        try:
-            item = self._puller.item(ask.index)
-        except Exception as error:
-            self._trouble = failure(error)
-            return
-        self._over = item is ENDED
-        if not self._over:
-            self.window.issue([ask._replace(item=item)])
-
-    def _begin_pass(self) -> None:
-        try:
-            length = self.source.length() if self.kind == "indexed" else None
-        except Exception as error:
-            self._trouble = failure(error)
-            return
-        self.course.begin_pass(self.window.next_new, length)
+        self._supply.fill()
 
     def _end_pass(self) -> None:
         """All items of an indexed pass are made: tell the source, once."""
@@ -284,7 +224,7 @@ class Feed:
                 self.source.end_pass()
                 self._refresh()
             except Exception as error:
-                self._trouble = failure(error)
+                self._supply.trouble = failure(error)
         self.course.end_pass(self.window.next_new)
 
     def _refresh(self) -> None:
@@ -312,15 +252,7 @@ class Feed:
 
     def stream_ended(self) -> None:
         """The end of a stream's pass has been settled (the pump calls this)."""
-        ticket = self.window.next_new
-        was_empty = self.course.position(ticket)[1] == 0
-        if self.kind == "stream" or was_empty:
-            self._over = True
-        if self.kind == "restartable" and was_empty and self.course.is_first_pass:
-            self._trouble = Failure(SourceError(
-                "the source gave no batch", got="an iterator that ends at once", expected="at least one batch",
-                where=self.source.label, remedy="Pass the function, not what it returned, if it is used more than once."))
-        self.course.end_pass(ticket)
+        self._supply.stream_ended()
 
     def take_many(self, epoch: Epoch, most: int) -> list[Any]:
         """What the source made for the next tickets: as many as are ready, one at least; empty where the epoch is over.
@@ -357,10 +289,7 @@ class Feed:
 
     def owner_died(self, event: Died) -> None:
         """The worker that ran a generator died between two items (the pump tells)."""
-        ticket = self.window.next_new
-        _, place = self.course.position(ticket)
-        if self.course.has_begun and place:
-            self._trouble = Failure(owner_died_error(place, event, self.source.label))
+        self._supply.owner_died(event)
 
     def stalled(self, text: str, waited_s: float) -> None:
         """No batch has come for a long time (the pump tells each second)."""
@@ -412,7 +341,7 @@ class Feed:
         """The last batch of an epoch has been used: a pass that ended with it ends now, and the next may begin."""
         if self.course.at_pass_end and self.window.is_idle:
             self._end_pass()
-        self._raise_trouble()
+        self._supply.raise_trouble()
         if self._ahead:
             self._open_pump().dispatch(self)
 
@@ -424,10 +353,6 @@ class Feed:
         if self._pump is None:
             raise FeedClosed("the feed was closed", expected="an open feed", remedy="Iterate inside the with block.")
         return self._pump
-
-    def _raise_trouble(self) -> None:
-        if self._trouble is not None:
-            unwrap(self._trouble)
 
     def unpack(self, ask: Ask, reply: Got | Failure) -> Any:
         """What the source made, or its error with a note that says where (``Epoch`` calls this)."""
@@ -464,5 +389,5 @@ class Feed:
                 remedy="Load the state before the first epoch.")
         seed, shuffle, place = restore(self.source, state)
         self.options = dataclasses.replace(self.options, seed=seed, shuffle=shuffle)
-        self.course = Course(self.source.kind, self._key, seed, shuffle)
+        self.course = self._supply.course = Course(self.source.kind, self._key, seed, shuffle)
         self.course.go_to(*place)

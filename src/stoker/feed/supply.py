@@ -1,0 +1,124 @@
+"""What is asked for next of one source: takes tickets from its course and issues them into its window, as far as they will be wanted.
+
+Rules: has no lane and waits for nothing; an error of the source's own (in ``__len__``, in the iterator of items) is kept, and raised by
+the feed once what comes before it has been handed out.
+"""
+
+from __future__ import annotations
+
+import math
+
+from stoker.errors import SourceError
+from stoker.feed.course import Course
+from stoker.feed.faults import owner_died_error
+from stoker.feed.messages import Died
+from stoker.feed.pulling import Puller
+from stoker.feed.window import Window
+from stoker.outcome import ENDED, Failure, failure, unwrap
+from stoker.source.protocol import Source
+
+
+class Supply:
+    """The tickets of one feed.
+
+    Args:
+        source: what they are for.
+        course: which item comes next.
+    """
+
+    def __init__(self, source: Source, course: Course) -> None:
+        self.source = source
+        self.course = course
+        self.window = Window(1, 1)
+        self.puller: Puller | None = None
+        """Pulls an item for each ticket, where the source has items."""
+        self.trouble: Failure | None = None
+        self.is_over = False
+        """Whether the source has no further item, and never will."""
+        self._is_planned = False
+        self._last_ticket = math.inf
+        self._last_pass = math.inf
+
+    def plan(self, epochs: int, steps: int | None) -> None:
+        """Issue no more than so many epochs take."""
+        self._is_planned = True
+        if steps is None:
+            self._last_pass = self.course.next_pass + epochs
+        else:
+            self._last_ticket = self.window.next_out + epochs * steps
+
+    def begin_epoch(self, steps: int | None) -> int | None:
+        """Make sure that a pass is under way, and return the ticket at which the epoch ends, if that is known."""
+        course, first = self.course, self.window.next_out
+        self.raise_trouble()
+        if not course.has_begun and not self.is_over and self.window.next_new == first:
+            self._begin_pass()
+            self.raise_trouble()
+        end = course.pass_end(first) if steps is None else first + steps
+        if not self._is_planned and self.source.kind != "indexed":
+            self._last_ticket = math.inf if end is None else end
+            self._last_pass = math.inf if steps is not None else course.next_pass + 1
+        return end
+
+    def fill(self) -> None:
+        """Issue as many tickets as there is room and need for."""
+        window, course = self.window, self.course
+        while (room := window.room) > 0 and self.trouble is None and not self.is_over:
+            if course.at_pass_end:
+                if self.source.has_pass_end:
+                    return  # once all its items are made
+                course.end_pass(window.next_new)
+            count = min(room, self._last_ticket - window.next_new)
+            if count <= 0:
+                return
+            if not course.has_begun:
+                if course.next_pass >= self._last_pass:
+                    return
+                self._begin_pass()
+            elif self.puller is None:
+                window.issue(course.asks(window.next_new, int(count)))
+            else:
+                self._issue_with_item(self.puller)
+
+    def _issue_with_item(self, puller: Puller) -> None:
+        """Issue one ticket with the item that is pulled for it, if there is one."""
+        (ask,) = self.course.asks(self.window.next_new, 1)
+        try:
+            item = puller.item(ask.index)
+        except Exception as error:
+            self.trouble = failure(error)
+            return
+        self.is_over = item is ENDED
+        if not self.is_over:
+            self.window.issue([ask._replace(item=item)])
+
+    def _begin_pass(self) -> None:
+        try:
+            length = self.source.length() if self.source.kind == "indexed" else None
+        except Exception as error:
+            self.trouble = failure(error)
+            return
+        self.course.begin_pass(self.window.next_new, length)
+
+    def stream_ended(self) -> None:
+        """The end of a stream's pass has been settled."""
+        kind, ticket = self.source.kind, self.window.next_new
+        was_empty = self.course.position(ticket)[1] == 0
+        if kind == "stream" or was_empty:
+            self.is_over = True
+        if kind == "restartable" and was_empty and self.course.is_first_pass:
+            self.trouble = Failure(SourceError(
+                "the source gave no batch", got="an iterator that ends at once", expected="at least one batch",
+                where=self.source.label, remedy="Pass the function, not what it returned, if it is used more than once."))
+        self.course.end_pass(ticket)
+
+    def owner_died(self, event: Died) -> None:
+        """The worker that ran a generator died between two items: it cannot go on from there."""
+        _, place = self.course.position(self.window.next_new)
+        if self.course.has_begun and place:
+            self.trouble = Failure(owner_died_error(place, event, self.source.label))
+
+    def raise_trouble(self) -> None:
+        """Raise what went wrong, if anything did."""
+        if self.trouble is not None:
+            unwrap(self.trouble)
