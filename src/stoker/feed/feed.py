@@ -146,6 +146,7 @@ class Feed:
             self._supply.puller = Puller(self.source, self.options.max_queue_size)
         self.window = self._supply.window = Window(self.options.max_queue_size if ahead else 1, lane.workers, owner)
         self.meter = Meter(lane.name, lane.workers if ahead else 0, perf_counter)
+        self.meter.single_owner = self.source.single_owner
         self._ahead = ahead
         if self.options.auto:
             self._adaptation = Adaptation(self.window, self.meter, most=lane.workers, may_fork=HAS_FORK)
@@ -335,7 +336,7 @@ class Feed:
             else:
                 break
             pump.wait(self)
-        self.meter.wait_s += self.meter.clock() - began
+        self.meter.waited(began, self.window)
 
     def _finish_epoch(self) -> None:
         """The last batch of an epoch has been used: a pass that ended with it ends now, and the next may begin."""

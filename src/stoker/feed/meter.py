@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from stoker.feed.crowding import since, worker_times
 from stoker.feed.messages import Got
+from stoker.feed.window import Window
 
 QUICK_S = 200e-6
 """A batch made faster than this costs about as much as a message and the wake-up of who gets it."""
@@ -88,6 +90,12 @@ class FeedFigures:
         is_auto: whether the feed chose its workers itself.
         deaths: how many of the workers died; what they were making was made again.
         last_death: how the last of these ended.
+        single_owner: the source has one owner (a generator): one worker makes all, however many there are.
+        slots_s: how long the consumer waited while other workers had nothing to do, because no more batches may be in flight or ready.
+        longest_step_s: the longest time between two batches that the consumer did not wait.
+        ran_s: how long the workers had a core, starting included; summed over them. 0 where the system does not tell.
+        queued_s: how long they were ready to run and had none.
+        auto_limit: what kept a feed that chooses its workers itself from having more; empty where nothing did.
     """
 
     lane: str
@@ -103,6 +111,12 @@ class FeedFigures:
     is_auto: bool = False
     deaths: int = 0
     last_death: str = ""
+    single_owner: bool = False
+    slots_s: float = 0.0
+    longest_step_s: float = 0.0
+    ran_s: float = 0.0
+    queued_s: float = 0.0
+    auto_limit: str = ""
 
     @property
     def wait_share(self) -> float:
@@ -112,8 +126,20 @@ class FeedFigures:
     @property
     def busy_share(self) -> float:
         """Share of the workers' time in which they made batches or put them into shared memory, from 0 to 1."""
-        all_s = self.elapsed_s * max(1, self.workers)
+        all_s = self.elapsed_s * self.makers
         return min(1.0, (self.make_s + self.cross_s) / all_s) if all_s > 0 else 0.0
+
+
+    @property
+    def makers(self) -> int:
+        """How many workers make batches: all, or the one that owns the source."""
+        return 1 if self.single_owner else max(1, self.workers)
+
+    @property
+    def crowded(self) -> float:
+        """Share of the time in which the workers could have run that they waited for a core, from 0 to 1."""
+        ready_s = self.ran_s + self.queued_s
+        return self.queued_s / ready_s if ready_s > 0 else 0.0
 
 
 class Meter:
@@ -131,6 +157,8 @@ class Meter:
         self.lane = lane
         self.workers = workers
         self.is_auto = False
+        self.auto_limit = ""
+        self.single_owner = False
         self.clock = clock
         self.recent_make_s: deque[float] = deque(maxlen=self.RECENT)
         self._makes: deque[tuple[int, int, float, float, float]] = deque(maxlen=KEPT)
@@ -153,6 +181,11 @@ class Meter:
         self._last_death = ""
         self._makes.clear()
         self._takes.clear()
+        self._free_s: dict[int, float] = {}
+        self._slots_s = 0.0
+        self._longest_s = 0.0
+        self._taken_s, self._waited_s = self._began, 0.0
+        self._worker_times = worker_times() if self.lane != "inline" else {}
 
     def made(self, replies: Sequence[Got]) -> None:
         """A worker made batches."""
@@ -163,6 +196,7 @@ class Meter:
             self.recent_make_s.append(make_s)
             self._makes.append((worker, ticket, began_s, make_s, cross_s))
         self._made += len(replies)
+        self._free_s[worker] = began_s + make_s + cross_s
 
     def died(self, cause: str) -> None:
         """A worker died."""
@@ -172,7 +206,22 @@ class Meter:
     def taken(self, ticket: int, index: int, ready: int) -> None:
         """A batch is handed out while so many more lie ready."""
         self.batches += 1
-        self._takes.append((ticket, index, self.clock(), self.wait_s, ready))
+        now_s = self.clock()
+        own_s = now_s - self._taken_s - self.wait_s + self._waited_s
+        if own_s > self._longest_s:
+            self._longest_s = own_s
+        self._taken_s, self._waited_s = now_s, self.wait_s
+        self._takes.append((ticket, index, now_s, self.wait_s, ready))
+
+    def waited(self, began_s: float, window: Window) -> None:
+        """The consumer has waited for a batch. Which workers had nothing to do meanwhile, for want of slots?"""
+        now_s = self.clock()
+        self.wait_s += now_s - began_s
+        if window.room > 0 or window.owner is not None or window.active < 2:
+            return
+        idle_s = sum(
+            now_s - max(began_s, self._free_s.get(worker, began_s)) for worker in range(window.active) if not window.open_asks(worker))
+        self._slots_s += max(0.0, idle_s) / (window.active - 1)  # one of them was at the batch that was waited for
 
     @property
     def wants_probe(self) -> bool:
@@ -196,10 +245,11 @@ class Meter:
 
     def look(self) -> FeedFigures:
         """The figures so far, without starting anew."""
+        ran_s, queued_s = since(self._worker_times, worker_times()) if self.lane != "inline" else (0.0, 0.0)
         return FeedFigures(
             self.lane, self.workers, self.batches, self.clock() - self._began, self.wait_s, self._make_s, self._cpu_s,
             self._made, self._cross_s, self._held / self._probes if self._probes >= FEWEST_PROBES else None, self.is_auto, self._deaths,
-            self._last_death)
+            self._last_death, self.single_owner, self._slots_s, self._longest_s, ran_s, queued_s, self.auto_limit)
 
     def timeline(self) -> Timeline:
         """The latest batches of this stretch."""
