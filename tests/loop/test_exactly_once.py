@@ -7,7 +7,9 @@ each index came.
 from __future__ import annotations
 
 import itertools
+import time
 
+import keras
 import models
 import numpy as np
 import pytest
@@ -33,8 +35,6 @@ class OneHot(stoker.Sequence):
 
 def counting_model(built):
     """Its kernel grows by 1 at index i for every time that batch i is trained on."""
-    import keras
-
     layers = [keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")]
     model = keras.Sequential([keras.Input((LENGTH,)), *layers] if built else layers)
     model.compile(keras.optimizers.SGD(1.0), lambda y_true, y_pred: -y_pred)
@@ -81,6 +81,40 @@ def test_a_stream_goes_on_where_the_last_call_stopped(workers):
     assert model.predict_generator(batches, 2, workers=workers).shape == (2, 1)
     assert counts(model) == [3, 3, 3, 3, 3, 3, 2]
     assert next(stream) == 26
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+@pytest.mark.parametrize("made", ["generator", "zip", "class"])
+def test_one_iterator_may_serve_training_validation_and_a_call_within(workers, made):
+    inside, together = [], []
+
+    def batch(number):
+        inside.append(number)
+        time.sleep(0.001)
+        together.append(len(inside))
+        inside.remove(number)
+        return np.eye(LENGTH, dtype="float32")[number % LENGTH][None]
+
+    class Own:
+        numbers = itertools.count()
+
+        def __next__(self):
+            return batch(next(self.numbers)), np.zeros((1, 1), "float32")
+
+    numbers, zeros = itertools.count(), itertools.repeat(np.zeros((1, 1), "float32"))
+    stream = {
+        "generator": lambda: ((batch(number), y) for number, y in zip(numbers, zeros, strict=False)),
+        "zip": lambda: zip(map(batch, numbers), zeros, strict=False), "class": Own}[made]()
+
+    class Nest(keras.callbacks.Callback):
+        def on_train_batch_end(self, number, logs=None):
+            if number % 4 == 0:
+                self.model.evaluate_generator(stream, 1, workers=workers)
+
+    model = counting_model(True)
+    model.fit_generator(
+        stream, 10, 2, verbose=0, workers=workers, callbacks=[Nest()], validation_data=stream, validation_steps=3)
+    assert set(together) == {1} and len(together) == 2 * (10 + 3 + 3) and sum(counts(model)) == 20
 
 
 @pytest.mark.parametrize("workers", [0, 1, 4])

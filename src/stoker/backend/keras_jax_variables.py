@@ -167,13 +167,13 @@ def _put(variable: Any, value: Any) -> None:
         variable._value = value
 
 
-def _watched(variable: Any, watch: Watch) -> type | None:
+def _watched(variable: Any, watch: Watch) -> Any:
     """Have a variable tell the watch who looks at it; None where it has told another one from before, or cannot.
 
     Returns:
         The class that it is to have again.
     """
-    kind = type(variable)
+    kind: Any = type(variable)
     if WATCH in vars(variable) or "_value" not in vars(variable):
         return None
     vars(variable)[WATCH] = watch

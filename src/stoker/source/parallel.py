@@ -10,12 +10,12 @@ so that a lost batch can be made again from the same items.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from typing import Any
 
 from stoker.arguments import whole_number
 from stoker.errors import SourceStopped, SourceTypeError
 from stoker.outcome import ENDED
+from stoker.source.owner import turns_of
 from stoker.source.protocol import Kind
 
 
@@ -34,6 +34,7 @@ class ParallelMap:
         self.original = self
         self.label = f"parallel_map of {getattr(function, '__name__', type(function).__name__)}"
         self._items: Iterator[Any] | None = iter(items)
+        self._turns = turns_of(self._items)
         self._function = function
         self._batch_size = batch_size
 
@@ -48,8 +49,8 @@ class ParallelMap:
         """The next item, or list of ``batch_size`` items (fewer at the end), or ``ENDED``; in the caller's process."""
         assert self._items is not None
         if self._batch_size is None:
-            return next(self._items, ENDED)
-        return list(islice(self._items, self._batch_size)) or ENDED
+            return self._turns.next_of(self._items)
+        return self._turns.several_of(self._items, self._batch_size) or ENDED
 
     def get(self, pass_number: int, index: int, item: Any = None) -> Any:
         """What the function makes of an item; on a worker."""

@@ -1,6 +1,6 @@
 """Sources that give one item after the other: iterators, and factories of iterators.
 
-Rules: one owner pulls; an iterator is never restarted and never closed, so that a later call goes on where this one stopped; one
+Rules: one owner pulls at a time; an iterator is never restarted and never closed, so that a later call goes on where this one stopped; one
 that has ended is not asked again.
 """
 
@@ -12,6 +12,7 @@ from copy import deepcopy
 from typing import Any
 
 from stoker.outcome import ENDED
+from stoker.source.owner import turns_of
 from stoker.source.protocol import Kind
 
 
@@ -25,6 +26,7 @@ class StreamSource:
     def __init__(self, original: Any, label: str) -> None:
         self.original = original
         self.label = label
+        self._turns = turns_of(original)
         self._over = False
         self._pulled = 0
         self._states: deque[tuple[int, Any]] = deque(maxlen=0)
@@ -37,7 +39,7 @@ class StreamSource:
         """Item number ``index``, counted from the first item pulled here, or ``ENDED``; items before it are dropped."""
         item = None
         while not self._over and self._pulled <= index:
-            item = next(self.original, ENDED)
+            item = self._turns.next_of(self.original)
             self._over = item is ENDED
             self._pulled += 1
         if self._over:
