@@ -50,10 +50,12 @@ def _complete(teller: Teller, has_tensorflow: bool) -> None:
 
     import stoker.keras  # noqa: F401  gives models the generator calls
     from stoker.compat import (
+        attributes,
         callbacks,
         calls,
         checkpoints,
         compiling,
+        identifiers,
         keras_utils,
         kfunctions,
         layers,
@@ -63,13 +65,17 @@ def _complete(teller: Teller, has_tensorflow: bool) -> None:
         modules,
         numpy_names,
         optimizers,
+        own_layers,
         preprocessing,
         tensorflow1,
     )
 
     numpy_names.complete()
     optimizers.complete(teller)
+    identifiers.complete()
     layers.complete(teller)
+    own_layers.complete()
+    attributes.complete(teller)
     merge.complete()
     callbacks.complete(teller)
     checkpoints.complete(teller)

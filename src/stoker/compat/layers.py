@@ -15,23 +15,18 @@ from keras.layers import InputLayer
 
 from stoker.compat.lost import Lost
 from stoker.compat.patching import before_init, wrap
+from stoker.compat.positions import ALWAYS_OLD, SIZE_WORDS, always_old, initializer, old_positions, through_tensorflow, whole
 from stoker.compat.spelling import Rule, translate
 from stoker.compat.tell import Teller
 
 FORMATS = {"tf": "channels_last", "th": "channels_first", "default": None}
 ROWS = "_stoker_rows"
 INITIAL = "_stoker_weights"
-INITS = {"uniform": "random_uniform", "normal": "random_normal", "zero": "zeros", "one": "ones"}
 
 
 def data_format(value: Any) -> Any:
     """``dim_ordering`` as ``data_format``."""
     return FORMATS.get(value, value)
-
-
-def initializer(value: Any) -> Any:
-    """An initializer by its new name."""
-    return INITS.get(value, value) if isinstance(value, str) else value
 
 
 COMMON: dict[str, Rule] = {
@@ -68,16 +63,17 @@ RULES: dict[str, dict[str, Rule]] = {
     "UpSampling1D": {"length": "size"}, "UpSampling2D": SPATIAL, "ZeroPadding2D": SPATIAL, "Cropping2D": SPATIAL, "Flatten": SPATIAL,
     "LSTM": RECURRENT, "GRU": RECURRENT, "SimpleRNN": RECURRENT,
     "BatchNormalization": NORM, "RepeatVector": {}, "LeakyReLU": {"alpha": "negative_slope"},
+    "PReLU": {"init": ("alpha_initializer", initializer)}, "Reshape": {"dims": "target_shape"}, "Permute": {},
+    "Conv3DTranspose": CONV | {"output_shape": None}, "GlobalMaxPooling1D": {}, "ConvLSTM2D": CONV | {
+        "inner_init": ("recurrent_initializer", initializer), "inner_activation": "recurrent_activation"},
+    "ZeroPadding3D": SPATIAL, "UpSampling3D": SPATIAL, "SpatialDropout3D": SPATIAL | {"p": "rate"}, "AlphaDropout": {"p": "rate"},
 }
 """Class -> what becomes of its old arguments."""
 
-SIZES = {"Conv2D": 2, "Conv3D": 3, "Conv2DTranspose": 2, "SeparableConv2D": 2}
-"""Convolutions whose kernel sizes Keras 1 took as that many numbers after the filters."""
-
 NAMES = {
-    "Convolution1D": "Conv1D", "Convolution2D": "Conv2D", "Convolution3D": "Conv3D", "Deconvolution2D": "Conv2DTranspose",
-    "Deconv2D": "Conv2DTranspose", "SeparableConvolution2D": "SeparableConv2D", "AtrousConvolution2D": "Conv2D",
-    "AtrousConvolution1D": "Conv1D", "CuDNNLSTM": "LSTM", "CuDNNGRU": "GRU", "InputLayer": "InputLayer",
+    "Convolution1D": "Conv1D", "Deconv2D": "Conv2DTranspose", "AtrousConvolution1D": "Conv1D", "AtrousConv2D": "Conv2D",
+    "AtrousConv1D": "Conv1D", "Convolution3DTranspose": "Conv3DTranspose", "Deconvolution3D": "Conv3DTranspose",
+    "CuDNNLSTM": "LSTM", "CuDNNGRU": "GRU", "InputLayer": "InputLayer",
 }
 """Old names of classes that are there under another."""
 
@@ -85,7 +81,7 @@ LOST = {
     "MaxoutDense": "Use Dense and Maximum.", "Highway": "Write it with Dense and Multiply.",
     "TimeDistributedDense": "Use TimeDistributed(Dense(n)).", "Merge": "Use Add, Concatenate, Dot and their like in a functional model.",
     "LocallyConnected1D": "Use Conv1D, or a layer of your own.", "LocallyConnected2D": "Use Conv2D, or a layer of your own.",
-    "Recurrent": "Use keras.layers.RNN with a cell.", "ThresholdedReLU": "Use Lambda(lambda x: x * (x > theta)).",
+    "Recurrent": "Use keras.layers.RNN with a cell.",
     "ConvRecurrent2D": "Use ConvLSTM2D.",
 }
 
@@ -97,6 +93,8 @@ def complete(teller: Teller) -> None:
     for old, new in NAMES.items():
         if not hasattr(layers, old):
             setattr(layers, old, getattr(layers, new))
+    for old, new in ALWAYS_OLD.items():
+        setattr(layers, old, always_old(old, getattr(layers, new)))
     for name, remedy in LOST.items():
         if not hasattr(layers, name):
             setattr(layers, name, Lost(f"keras.layers.{name}", remedy))
@@ -118,10 +116,10 @@ def _old_layer(original: Callable[..., Any]) -> Callable[..., Any]:
         if batch_shape is not None:
             shape = tuple(batch_shape)[1:]
         if width is not None:
-            shape = (width,)
+            shape = (whole(width),)
         original(self, *arguments, **options)
         if shape is not None:
-            self._input_shape_arg = tuple(shape)  # where Keras keeps it; it is taken as an argument only with a warning
+            self._input_shape_arg = whole(tuple(shape))  # where Keras keeps it; it is taken as an argument only with a warning
         if rows is not None:
             object.__setattr__(self, ROWS, rows)
         if weights is not None:
@@ -182,12 +180,22 @@ def _name_first(original: Callable[..., Any]) -> Callable[..., Any]:
     return add_weight
 
 
+def _shape_of_words(options: dict[str, Any]) -> None:
+    """An Embedding takes rows of ``input_length`` words, of any length where that is not said: a first layer is built at once."""
+    if "input_shape" in options or "batch_input_shape" in options:
+        return
+    length = options.get("input_length")
+    options["input_shape"] = tuple(length) if isinstance(length, list | tuple) else (whole(length),)
+
+
 def _old_arguments(kind: str, rules: dict[str, Rule], teller: Teller) -> Callable[[tuple[Any, ...], dict[str, Any]], tuple[Any, ...]]:
     def change(arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
-        arguments = _kernel_sizes(kind, arguments, options)
+        arguments = old_positions(kind, arguments, options, teller)
         rate = options.get("dropout") if kind == "Embedding" else None
         size = options.get("input_dim") if kind != "Embedding" else None
         length = options.get("input_length") if kind != "Embedding" else None
+        if kind == "Embedding":
+            _shape_of_words(options)
         if rate:
             teller.tell("Embedding(dropout=)", "it is ignored; add a SpatialDropout1D layer.")
         if size is not None and (length is not None or kind in ("LSTM", "GRU", "SimpleRNN", "Conv1D")):
@@ -198,28 +206,14 @@ def _old_arguments(kind: str, rules: dict[str, Rule], teller: Teller) -> Callabl
         translate(options, rules)
         if options.get("stateful") and kind in ("LSTM", "GRU", "SimpleRNN") and config.backend() == "jax":
             teller.tell(f"{kind}(stateful=True)", "Keras 3 on JAX begins every batch from zero; set KERAS_BACKEND=torch.")
+        if kind == "GRU" and not through_tensorflow():
+            options.setdefault("reset_after", False)  # the default of Keras 2.2, with which its weights load
         if kind in ("LSTM", "GRU") and "recurrent_activation" not in options:
             teller.tell(kind, "recurrent_activation is 'sigmoid' by default, in Keras 2.2 it was 'hard_sigmoid'; write the one meant.")
         if options.get("kernel_initializer") is not None:
             options["kernel_initializer"] = initializer(options["kernel_initializer"])
+        for name in SIZE_WORDS & set(options):
+            options[name] = whole(options[name])
         return arguments
 
     return change
-
-
-def _kernel_sizes(kind: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
-    """``(32, 3, 3)`` and ``nb_row=3, nb_col=3`` as ``(32, (3, 3))``."""
-    count = SIZES.get(kind)
-    if count is None:
-        return arguments
-    names = ("nb_row", "nb_col") if count == 2 else ("kernel_dim1", "kernel_dim2", "kernel_dim3")
-    if all(name in options for name in names):
-        options["kernel_size"] = tuple(options.pop(name) for name in names)
-        return arguments
-    sizes = arguments[1:1 + count]
-    if len(sizes) == count and all(isinstance(size, int) for size in sizes):
-        after = () if kind == "Conv2DTranspose" else arguments[1 + count:]  # output_shape, which follows from the rest
-        return (arguments[0], sizes, *after)
-    return arguments
-
-

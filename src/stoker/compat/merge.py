@@ -13,6 +13,7 @@ from keras import layers
 
 from stoker.compat.lost import fail
 from stoker.compat.patching import wrap
+from stoker.compat.spelling import translate
 
 MODES: dict[str, Callable[[int, Any], Any]] = {
     "sum": lambda axis, dot: layers.Add(), "mul": lambda axis, dot: layers.Multiply(), "ave": lambda axis, dot: layers.Average(),
@@ -60,8 +61,8 @@ def complete() -> None:
 
 def _renamed(original: Callable[..., Any]) -> Callable[..., Any]:
     def call(self: Any, *arguments: Any, **options: Any) -> Any:
-        if "input" in options and "output" in options:
-            options["inputs"], options["outputs"] = options.pop("input"), options.pop("output")
+        if keras.Model in type(self).__mro__ or self is keras.Model:
+            translate(options, {"input": "inputs", "output": "outputs"})
         return original(self, *arguments, **options)
 
     return call
