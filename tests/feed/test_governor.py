@@ -30,7 +30,7 @@ def stretch(crew, make_s, cpu_share, step_s, *, holds_gil=False, cores=8, second
 class Watched:
     """A governor that is shown one stretch after the other, as a meter shows them: summed since the epoch began."""
 
-    SUMS = ("batches", "elapsed_s", "wait_s", "make_s", "cpu_s", "made", "cross_s")
+    SUMS = ("batches", "elapsed_s", "wait_s", "make_s", "cpu_s", "made", "cross_s", "ran_s", "queued_s")
 
     def __init__(self, limits=LIMITS):
         self.governor = Governor(Crewing(1, False), limits)
@@ -132,3 +132,26 @@ def test_it_stays_within_its_limits_and_comes_to_rest(make_s, cpu_share, step_s,
 def test_what_it_settles_on_removes_the_wait_where_that_can_be(make_s):
     crew = run({"make_s": make_s, "cpu_share": 0.1, "step_s": 0.005})[-1]
     assert stretch(crew, make_s, 0.1, 0.005).wait_share < 0.05
+
+
+@pytest.mark.parametrize(("source", "limits", "batch_bytes", "said"), [
+    ({"make_s": 0.05, "cpu_share": 1.0, "step_s": 0.001, "cores": 2}, {"cores": 2}, 1000, "there are 2 cores"),
+    ({"make_s": 0.1, "cpu_share": 0.0, "step_s": 0.005}, {"most": 10}, 1000, "max_queue_size allows no more than 10"),
+    ({"make_s": 0.1, "cpu_share": 0.0, "step_s": 0.005}, {"free_bytes": 3_000_000_000}, 100_000_000, "memory allows no more"),
+    ({"make_s": 0.02, "cpu_share": 1.0, "step_s": 0.005, "holds_gil": True}, {"may_fork": False}, 1000, "cannot go to processes"),
+    ({"make_s": 0.02, "cpu_share": 0.0, "step_s": 0.005}, {}, 1000, ""),
+])
+def test_it_says_what_keeps_it_from_having_as_many_as_are_needed(source, limits, batch_bytes, said):
+    watched = Watched(dataclasses.replace(LIMITS, **limits))
+    for _ in range(12):
+        watched.see(stretch(watched.crews[-1], **source), batch_bytes)
+    assert said in watched.governor.limit and bool(said) == bool(watched.governor.limit)
+
+
+def test_a_busy_machine_does_not_lift_the_bound_of_cores():
+    limits = Limits(most=32, cores=2, free_bytes=None, may_fork=True)
+    watched = Watched(limits)
+    for _ in range(8):
+        throttled = stretch(watched.crews[-1], 0.1, 0.1, 0.005)
+        watched.see(dataclasses.replace(throttled, ran_s=throttled.cpu_s, queued_s=8 * throttled.cpu_s))
+    assert max(crew.workers for crew in watched.crews) == 2, "its wall time is ten times its CPU time for want of a core"

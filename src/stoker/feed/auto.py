@@ -37,6 +37,8 @@ class Adaptation:
         self._governor = Governor(begins_with, Limits(most, usable_cores(), free_bytes(), may_fork)) if has_choice else None
         self._next_look_s = meter.clock() + LEAST_S
         self._batch_bytes = 0
+        if not has_choice:
+            meter.auto_limit = "a generator has one owner"
         self.is_moving = False
         """Whether the feed waits for its threads to answer what they were asked, to go over to processes."""
         meter.is_auto = True
@@ -59,6 +61,7 @@ class Adaptation:
         self._next_look_s = now_s + LEAST_S
         before = self._governor.crewing
         chosen = self._governor.judge(self._meter.look(), self._batch_bytes)
+        self._meter.auto_limit = self._governor.limit
         if chosen != before:
             self._have(chosen.workers)
         if chosen.processes and self._meter.lane == "threads":
@@ -77,3 +80,4 @@ class Adaptation:
         self._have(self._meter.workers)
         if lane != "processes" and self._governor is not None:
             self._governor.stay_with_threads()
+            self._meter.auto_limit = self._governor.limit

@@ -1,7 +1,7 @@
 """How long the workers of this process waited for a core, as the system counts it.
 
-A thread that is made to wait for a core looks, by wall time and CPU time alone, like one that waits for a disk. Linux keeps the two apart for
-each thread (``schedstat``): time that it ran, and time in which it was ready to run and did not.
+A thread that is made to wait for a core looks, by wall time and CPU time alone, like one that waits for a disk. Linux keeps the two
+apart for each thread (``schedstat``): time that it ran, and time in which it was ready to run and did not.
 
 Rules: reads and never fails; where the system does not tell, there are no workers.
 """

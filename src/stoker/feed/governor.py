@@ -12,10 +12,10 @@ Rules: pure; it decides, the feed acts; the stream does not depend on it.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
-from stoker.feed.advice import IDLE_CPU, MARGIN, verdict
+from stoker.feed.advice import MOST_ADVISED, count_of, verdict
+from stoker.feed.load import load_of, waits_elsewhere, without_one_step
 from stoker.feed.meter import FeedFigures
 
 LEAST_S = 0.3
@@ -26,6 +26,8 @@ ENOUGH, FEW = 10, 4
 """Batches in a stretch that is judged, and in a long one."""
 FASTER = 1.05
 """More workers that make the feed less than this much faster were of no use."""
+NO_FASTER = "more were no faster"
+STAYS = "the source cannot go to processes"
 PATIENCE = 3
 """So many times in a row there must have been too many workers before some are dropped."""
 SHARE_OF_MEMORY = 0.5
@@ -79,6 +81,8 @@ class Governor:
         self._ceiling = limits.most
         self._floor = 1
         self._calm = 0
+        self.limit = ""
+        """What keeps the feed from having as many workers as the model needs; empty where nothing does."""
 
     def judge(self, now: FeedFigures, batch_bytes: int) -> Crewing:
         """What the feed should have from now on, from its figures so far in this epoch.
@@ -87,7 +91,7 @@ class Governor:
             now: the figures since the epoch began.
             batch_bytes: the size of a batch.
         """
-        stretch = _since(self._before, now)
+        stretch = without_one_step(_since(self._before, now))
         enough = ENOUGH if stretch.elapsed_s < LONG_S else FEW
         if stretch.batches < enough or stretch.made < 1 or stretch.elapsed_s < LEAST_S:
             return self.crewing
@@ -102,22 +106,26 @@ class Governor:
         """Processes could not be had, and will not be asked for again."""
         self.limits = replace(self.limits, may_fork=False)
         self.crewing = replace(self.crewing, processes=False)
+        self.limit = STAYS
 
     def _choose(self, stretch: FeedFigures, batch_bytes: int) -> Crewing:
         """What to have after a stretch."""
         if self._is_on_trial:
             self._is_on_trial = False
             if self._was_of_no_use(stretch):
-                self._ceiling = self._crew_before.workers
+                self._ceiling, self.limit = self._crew_before.workers, NO_FASTER
                 return replace(self.crewing, workers=self._ceiling)
         found = verdict(stretch, fewest=FEW)
         needed = _needed(stretch)
         if found.bound != "input":
+            self.limit = ""
             return self._fewer(needed)
         self._calm = 0
         processes = self.crewing.processes or (found.processes is True and self.limits.may_fork)
         count = found.advised_workers or needed
-        most = self._most(stretch, processes, batch_bytes)
+        most, why = self._most(stretch, processes, batch_bytes)
+        must_stay = found.processes is True and not processes
+        self.limit = STAYS if must_stay else why if count > most else ""
         if processes != self.crewing.processes:
             self._ceiling = self.limits.most
             return Crewing(min(count, most), processes)
@@ -140,22 +148,24 @@ class Governor:
         self._calm = 0
         return replace(self.crewing, workers=max(needed, self._floor))
 
-    def _most(self, stretch: FeedFigures, processes: bool, batch_bytes: int) -> int:
-        """How many workers cores and memory allow for."""
-        most = min(self.limits.most, self._ceiling if processes == self.crewing.processes else self.limits.most)
-        if stretch.cpu_s >= IDLE_CPU * stretch.make_s:
-            most = min(most, self.limits.cores)
+    def _most(self, stretch: FeedFigures, processes: bool, batch_bytes: int) -> tuple[int, str]:
+        """How many workers there may be, and what allows no more."""
+        bounds = [(self.limits.most, f"max_queue_size allows no more than {self.limits.most}" if self.limits.most < MOST_ADVISED else "")]
+        if processes == self.crewing.processes and self._ceiling < self.limits.most:
+            bounds.append((self._ceiling, NO_FASTER))
+        if not waits_elsewhere(stretch):
+            bounds.append((self.limits.cores, f"there {'is' if self.limits.cores == 1 else 'are'} {count_of(self.limits.cores, 'core')}"))
         if self.limits.free_bytes is not None:
             each = BATCHES_OF_A_WORKER * batch_bytes + (PROCESS_BYTES if processes else 0)
-            most = min(most, int(SHARE_OF_MEMORY * self.limits.free_bytes / max(each, 1)))
-        return max(1, most)
+            bounds.append((int(SHARE_OF_MEMORY * self.limits.free_bytes / max(each, 1)), "memory allows no more"))
+        most, why = min(bounds, key=lambda bound: bound[0])
+        return max(1, most), why
 
 
 def _needed(stretch: FeedFigures) -> int:
     """Workers that are busy while the model goes at its own pace, and a tenth."""
-    busy_s = (stretch.make_s + stretch.cross_s) / stretch.made
-    step_s = max((stretch.elapsed_s - stretch.wait_s) / stretch.batches, 1e-9)
-    return max(1, min(10**6, math.ceil(busy_s / step_s * MARGIN)))
+    load = load_of(stretch)
+    return min(10**6, load.needed(load.busy_s))
 
 
 def _since(before: FeedFigures | None, now: FeedFigures) -> FeedFigures:
@@ -165,4 +175,5 @@ def _since(before: FeedFigures | None, now: FeedFigures) -> FeedFigures:
     return replace(
         now, batches=now.batches - before.batches, elapsed_s=now.elapsed_s - before.elapsed_s, wait_s=now.wait_s - before.wait_s,
         make_s=now.make_s - before.make_s, cpu_s=now.cpu_s - before.cpu_s, made=now.made - before.made,
-        cross_s=now.cross_s - before.cross_s)
+        cross_s=now.cross_s - before.cross_s, slots_s=now.slots_s - before.slots_s, longest_step_s=0.0, ran_s=now.ran_s - before.ran_s,
+        queued_s=now.queued_s - before.queued_s)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stoker.feed.advice import IDLE_CPU
+from stoker.feed.load import IDLE_CPU
 from stoker.profiling.recommend import holds_gil
 from stoker.profiling.record import Chance, Fault, Finding, Leaf, Measured
 

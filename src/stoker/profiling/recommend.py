@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 
-from stoker.feed.advice import GIL_HELD, IDLE_CPU
+from stoker.feed.advice import GIL_HELD
+from stoker.feed.load import IDLE_CPU
 from stoker.feed.meter import QUICK_S
 from stoker.profiling.record import Measured, Recommendation, Run
 

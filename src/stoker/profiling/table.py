@@ -9,7 +9,7 @@ import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from stoker.feed.advice import IDLE_CPU
+from stoker.feed.load import IDLE_CPU
 from stoker.profiling.findings import duration, its_own, nature, shape_text, size
 from stoker.profiling.gilwatch import BUSY_SHARE
 from stoker.profiling.recommend import pace
