@@ -9,6 +9,7 @@ from typing import Any
 
 from stoker.backend.choose import load_backend
 from stoker.errors import OptionError
+from stoker.reporting.text import FEED_LOGS
 
 load_backend()
 
@@ -17,6 +18,8 @@ import keras  # noqa: E402
 
 class FeedMonitor(keras.callbacks.Callback):
     """Puts what the feed did into the logs of each epoch, where every callback listed after it finds it.
+
+    Epochs' lines and the report say the same in words, and leave these out.
 
     So ``CSVLogger``, ``TensorBoard`` and MLflow's callback write it, ``EarlyStopping`` can watch it, and ``History`` keeps it::
 
@@ -48,11 +51,6 @@ class FeedMonitor(keras.callbacks.Callback):
 
 def _logs(figures: Any) -> dict[str, float]:
     made = max(1, figures.made)
-    return {
-        "feed_wait_share": figures.wait_share,
-        "feed_batches_per_s": figures.batches / figures.elapsed_s if figures.elapsed_s > 0 else 0.0,
-        "feed_make_ms": figures.make_s / made * 1e3,
-        "feed_cpu_ms": figures.cpu_s / made * 1e3,
-        "feed_cross_ms": figures.cross_s / made * 1e3,
-        "feed_workers": float(figures.workers),
-    }
+    pace = figures.batches / figures.elapsed_s if figures.elapsed_s > 0 else 0.0
+    in_ms = (seconds / made * 1e3 for seconds in (figures.make_s, figures.cpu_s, figures.cross_s))
+    return dict(zip(FEED_LOGS, (figures.wait_share, pace, *in_ms, float(figures.workers)), strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import html
 import json
 import os
@@ -26,6 +27,8 @@ from stoker.loop.progress import StopReason
 from stoker.reporting.page import plotly_javascript
 from stoker.reporting.page_facts import ALL_RUN
 from stoker.reporting.page_timeline import timeline_figure
+from stoker.reporting.plots import plot_history
+from stoker.reporting.text import FEED_LOGS
 
 MOST_BYTES = 6_000_000
 SECTIONS = ["Curves", "Where the time went", "Epochs", "The run"]
@@ -133,9 +136,19 @@ def test_every_figure_has_a_heading_and_words_for_those_who_do_not_see_it(page):
 
 def test_each_epoch_has_its_steps_time_logs_wait_and_verdict(page):
     words = page(history()).words
-    assert "epoch steps time loss acc val_loss val_acc waited verdict" in words
+    assert "epoch steps time loss acc val_loss val_acc waited 1 100" in words
     assert "2 100 10 s 0.5000 0.3333 0.2500 0.2000 40% the model waited for data 40% of the time" in words
     assert "why it ended" not in words
+
+
+def test_figures_of_the_feed_are_in_words_and_in_no_curve_or_column(page):
+    of = history(2, names=("loss", *FEED_LOGS))
+    of.records[-1] = record(1, of.records[-1].logs, fed=dataclasses.replace(figures(), deaths=1, last_death="killed by SIGKILL"))
+    read = page(of)
+    assert not [name for name in FEED_LOGS if name in read.words]
+    assert len(read.figures) == 3, "loss, timeline, waits"
+    assert read.words.count("1 worker died (killed by SIGKILL) and its batches were made again") == 2, "at the top, and at its epoch"
+    assert [panel.get_title() for panel in plot_history(of).axes] == ["loss"]
 
 
 def test_a_run_without_validation_has_one_curve_in_each_figure(page):

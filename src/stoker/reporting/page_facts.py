@@ -16,6 +16,7 @@ from stoker.feed.advice import Verdict, verdict
 from stoker.feed.meter import FeedFigures, Timeline
 from stoker.history import EpochRecord, RunRecord
 from stoker.machine import usable_cores
+from stoker.reporting.text import FEED_LOGS, deaths_text
 
 ALL_RUN = "all batches were run"
 """The reason of an epoch that was not cut short."""
@@ -51,8 +52,8 @@ class Facts:
 
     @property
     def names(self) -> list[str]:
-        """Names of loss and metrics, in the order in which they came up."""
-        return list(dict.fromkeys(name for logs in self.logs for name in logs))
+        """Names of loss and metrics, in the order in which they came up; what is said of the feed elsewhere is left out."""
+        return list(dict.fromkeys(name for logs in self.logs for name in logs if name not in FEED_LOGS))
 
     @property
     def figures(self) -> FeedFigures | None:
@@ -62,6 +63,13 @@ class Facts:
     def verdict(self, record: EpochRecord) -> Verdict | None:
         """What held an epoch back."""
         return None if record.figures is None else verdict(record.figures, self.cores)
+
+    def said(self, record: EpochRecord) -> str:
+        """What held an epoch back, and the workers that died in it, in words; empty where nothing is known."""
+        found = self.verdict(record)
+        if found is None:
+            return ""
+        return "; ".join(part for part in (found.text, deaths_text(record.figures.deaths, record.figures.last_death)) if part)
 
     @property
     def status(self) -> tuple[bool, str]:

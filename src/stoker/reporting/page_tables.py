@@ -26,7 +26,7 @@ def head(facts: Facts) -> str:
     lines.append(f'<p class="status {"good" if is_whole else "warn"}">{plain(_sentence(ended))}</p>')
     found = facts.verdict(facts.records[-1]) if facts.records else None
     if found is not None:
-        lines.append(f'<p class="verdict {found.bound}">{plain(_sentence(found.text))}</p>')
+        lines.append(f'<p class="verdict {found.bound}">{plain(_sentence(facts.said(facts.records[-1])))}</p>')
     tiles = "".join(f"<div><dt>{plain(name)}</dt><dd>{plain(value)}</dd></div>" for name, value in _tiles(facts))
     if tiles:
         lines.append(f'<dl class="tiles">{tiles}</dl>')
@@ -51,16 +51,16 @@ def _tiles(facts: Facts) -> Iterable[tuple[str, str]]:
 
 
 def epochs_table(facts: Facts) -> str:
-    """A row for each epoch."""
+    """A row for each epoch, and beneath it what held the epoch back, as wide as the window whatever the table is."""
     names = facts.names
     has_records = bool(facts.records)
     has_ends = any(record.reason != ALL_RUN for record in facts.records)
     heads = ["epoch", *(["steps", "time"] if has_records else []), *names, *(["waited"] if has_records else [])]
-    words = [*(["why it ended"] if has_ends else []), *(["verdict"] if has_records else [])]
+    words = ["why it ended"] if has_ends else []
     top = "".join(f'<th scope="col">{plain(name)}</th>' for name in heads)
     top += "".join(f'<th scope="col" class="words">{name}</th>' for name in words)
     first = max(0, len(facts.epochs) - MOST_ROWS)
-    rows = [_row(facts, place, names, has_ends) for place in range(first, len(facts.epochs))]
+    rows = [_row(facts, place, names, has_ends, len(heads) + len(words)) for place in range(first, len(facts.epochs))]
     if first:
         rows.insert(0, f'<tr class="apart"><td colspan="{len(heads) + len(words)}">{first:,} earlier epochs are left out</td></tr>')
     return (
@@ -68,7 +68,7 @@ def epochs_table(facts: Facts) -> str:
         f"<thead><tr>{top}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>")
 
 
-def _row(facts: Facts, place: int, names: list[str], has_ends: bool) -> str:
+def _row(facts: Facts, place: int, names: list[str], has_ends: bool, columns: int) -> str:
     logs = facts.logs[place]
     record: EpochRecord | None = facts.records[place] if facts.records else None
     cells = [f'<th scope="row">{facts.epochs[place]}</th>']
@@ -76,11 +76,12 @@ def _row(facts: Facts, place: int, names: list[str], has_ends: bool) -> str:
         cells += [_cell(f"{record.steps:,}"), _cell(duration(record.elapsed_s))]
     cells += [_cell(number(_scalar(logs[name])) if name in logs else None) for name in names]
     if record is not None:
-        found = facts.verdict(record)
-        cells.append(_cell(None if found is None else f"{record.figures.wait_share:.0%}"))
+        cells.append(_cell(None if record.figures is None else f"{record.figures.wait_share:.0%}"))
         cells += [_cell(record.reason, "words")] if has_ends else []
-        cells.append(_cell(None if found is None else found.text, "words"))
-    return f"<tr>{''.join(cells)}</tr>"
+    said = "" if record is None else facts.said(record)
+    if not said:
+        return f"<tr>{''.join(cells)}</tr>"
+    return f'<tr class="told">{"".join(cells)}</tr><tr class="said"><td colspan="{columns}"><div>{plain(said)}</div></td></tr>'
 
 
 def _scalar(value: Any) -> Any:

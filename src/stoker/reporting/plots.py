@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from stoker.errors import BackendError
+from stoker.reporting.text import FEED_LOGS
 
 
 def plot_history(history: Any) -> Any:
@@ -29,7 +30,8 @@ def plot_history(history: Any) -> Any:
         raise BackendError(
             "plots need matplotlib", got="no matplotlib", expected="an installed one",
             remedy='Run: pip install "stoker[plot]"') from error
-    names = [name for name in history.history if not name.startswith("val_")] or list(history.history)
+    shown = [name for name in history.history if name not in FEED_LOGS]
+    names = [name for name in shown if not name.startswith("val_")] or shown
     figure = Figure(figsize=(5 * max(1, len(names)), 3.6), layout="constrained")
     for place, name in enumerate(names, 1):
         panel = figure.add_subplot(1, len(names), place)

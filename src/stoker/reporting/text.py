@@ -15,6 +15,8 @@ from stoker.feed.meter import FeedFigures
 
 WORTH_A_WORD_S = 0.5
 """A shorter epoch holds nobody up, however much of it was waiting."""
+FEED_LOGS = ("feed_wait_share", "feed_batches_per_s", "feed_make_ms", "feed_cpu_ms", "feed_cross_ms", "feed_workers")
+"""What ``FeedMonitor`` puts into the logs, for other callbacks: here it is said in words."""
 
 
 def number(value: Any) -> str:
@@ -76,7 +78,7 @@ def rate(steps: int, seconds: float) -> str:
 
 def logs_text(logs: Mapping[str, Any]) -> str:
     """Loss and metrics in a row."""
-    return "  ".join(f"{name} {number(value)}" for name, value in logs.items())
+    return "  ".join(f"{name} {number(value)}" for name, value in logs.items() if name not in FEED_LOGS)
 
 
 def epoch_line(title: str, steps: int, elapsed_s: float, logs: Mapping[str, Any], figures: FeedFigures | None,
@@ -85,6 +87,8 @@ def epoch_line(title: str, steps: int, elapsed_s: float, logs: Mapping[str, Any]
     parts = [title, f"{steps} steps in {duration(elapsed_s)}", logs_text(logs)]
     if figures is not None and figures.elapsed_s > 0:
         parts.append(f"waited for data {figures.wait_share:.0%}{_bound(figures)}")
+    if figures is not None:
+        parts.append(deaths_text(figures.deaths, figures.last_death))
     if reason:
         parts.append(reason)
     return "  ".join(part for part in parts if part)
@@ -94,6 +98,19 @@ def _bound(figures: FeedFigures) -> str:
     """The limit in a word, where it is not the model."""
     bound = verdict(figures).bound
     return {"input": " (input-bound)", "balanced": " (balanced)"}.get(bound, "")
+
+
+def deaths_text(deaths: int, last: str) -> str:
+    """That workers died and nothing was lost; empty where none did.
+
+    Args:
+        deaths: how many.
+        last: how the last of them ended.
+    """
+    if not deaths:
+        return ""
+    who, whose = ("1 worker", "its") if deaths == 1 else (f"{deaths} workers", "their")
+    return f"{who} died ({'' if deaths == 1 else 'the last was '}{last.splitlines()[0]}) and {whose} batches were made again"
 
 
 class Told:
@@ -107,10 +124,13 @@ class Told:
         self._cores = cores
         self._figures: FeedFigures | None = None
         self._is_warned = False
+        self._deaths, self._last_death = 0, ""
 
     def after_epoch(self, figures: FeedFigures | None, epochs_left: int) -> str:
         """What is to be said after an epoch: nothing, or the first time that the model waited, what would mend it."""
         self._figures = figures
+        if figures is not None and figures.deaths:
+            self._deaths, self._last_death = self._deaths + figures.deaths, figures.last_death
         if figures is None or self._is_warned or epochs_left < 1 or figures.elapsed_s < WORTH_A_WORD_S:
             return ""
         found = verdict(figures, self._cores)
@@ -118,22 +138,31 @@ class Told:
         return f"stoker: {found.text}" if self._is_warned else ""
 
     def at_end(self) -> str:
-        """The verdict on the call."""
+        """The verdict on the call, and the workers that died in it."""
         figures, self._figures = self._figures, None
-        return closing_line(figures, self._cores)
+        return closing_line(figures, self._cores, deaths_text(self._deaths, self._last_death))
 
 
-def closing_line(figures: FeedFigures | None, cores: int | None = None) -> str:
-    """The verdict on a call, by its last epoch: earlier ones hold what happens once, such as compiling."""
+def closing_line(figures: FeedFigures | None, cores: int | None = None, died: str = "") -> str:
+    """The verdict on a call, by its last epoch: earlier ones hold what happens once, such as compiling.
+
+    Args:
+        figures: of the last epoch.
+        cores: that can be used.
+        died: what is to be said of workers that died.
+    """
     if figures is None:
         return ""
     found = verdict(figures, cores)
-    chosen = f"; workers='auto' settled on {settled(figures)}" if figures.is_auto else ""
-    if found.bound == "none":
-        return f"stoker: {chosen[2:]}" if chosen else ""
-    return f"stoker: {found.text}{chosen}"
+    parts = [found.text] if found.bound != "none" and figures.elapsed_s >= WORTH_A_WORD_S else []
+    if figures.is_auto:
+        parts.append(f"workers='auto' settled on {settled(figures)}")
+    if died:
+        parts.append(died)
+    return f"stoker: {'; '.join(parts)}" if parts else ""
 
 
 def settled(figures: FeedFigures) -> str:
-    """The arguments that a feed with ``workers="auto"`` has come to, as one would write them."""
-    return f"workers={figures.workers}" + (", processes=True" if figures.lane == "processes" else "")
+    """The arguments that a feed with ``workers="auto"`` has come to, as one would write them, and what kept it from more."""
+    limit = f" ({figures.auto_limit})" if figures.auto_limit else ""
+    return f"workers={figures.workers}" + (", processes=True" if figures.lane == "processes" else "") + limit
