@@ -105,6 +105,28 @@ def test_each_fault_has_its_finding(field, name):
     assert all(finding.text and finding.where for finding in find(found))
 
 
+def test_a_copied_generator_is_put_in_its_place_where_threads_are_recommended():
+    copied = Chance(False, is_copied=True, generators=("Digits.luck (Generator)",))
+    slept = measured(times=times(cpu_share=0.02), runs=runs(threads=(100, 200, 400)), chance=copied)
+    assert not recommend(slept).processes and "the threads recommended below share it" in find(slept)[0].text
+    held = measured(times=HELD, runs=runs(threads=(200, 190), processes=(195, 390)), chance=copied)
+    assert recommend(held).processes and "share it" not in find(held)[0].text
+
+
+def test_a_machine_is_called_busy_only_where_making_needs_it():
+    def machine(cpu_share, crowded):
+        return as_text(measured(times=times(cpu_share=cpu_share), crowded=crowded), (), None)
+
+    assert "busy: making waited for one for 40%" in machine(1.0, 0.4)
+    assert ", busy" not in machine(0.02, 0.4), "a source that sleeps hardly needs a core"
+    assert ", busy" not in machine(1.0, 0.05)
+
+
+def test_one_batch_is_one():
+    assert "1 gave 1 batch/s." in recommend(measured(times=times(1.0, gil_share=0.0), runs=runs(threads=(1.0,)))).why
+    assert "2 gave 2 batches/s." in recommend(measured(times=times(1.0, gil_share=0.0), runs=runs(threads=(1.0, 2.0)))).why
+
+
 def test_a_sound_source_has_no_findings():
     assert find(measured(chance=Chance(True, uses_rng=True), memory=Memory(0.0, 0.0))) == ()
     assert find(measured(memory=Memory(1e4, 0.0))) == (), "a small cache"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stoker.feed.load import IDLE_CPU
-from stoker.profiling.recommend import holds_gil
+from stoker.profiling.recommend import holds_gil, recommend
 from stoker.profiling.record import Chance, Fault, Finding, Leaf, Measured
 
 CACHE_BYTES = 64 << 20
@@ -86,9 +86,12 @@ def _chance(measured: Measured) -> Iterator[Finding]:
     names = ", ".join(chance.generators)
     if chance.is_repeatable is False and chance.is_copied:
         who = f"{names} is copied" if names else "what the source keeps is copied"
+        advice = recommend(measured)
+        is_shared = advice is not None and not advice.processes
+        shared = "; the threads recommended below share it, and no seed reproduces what they draw" if is_shared else ""
         yield Finding(
             "copied-rng", "fault", f"{who} to each worker process: all of them draw the same, so different batches and epochs get "
-            "identical augmentation", names.split(" ")[0] or measured.label, "Draw from stoker.rng() in the item.")
+            f"identical augmentation{shared}", names.split(" ")[0] or measured.label, "Draw from stoker.rng() in the item.")
     elif chance.is_repeatable is False:
         yield Finding(
             "not-reproducible", "note", f"an item made twice differs, whatever the seed{its_own(chance)}", measured.label,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from stoker.feed.advice import GIL_HELD
+from stoker.feed.advice import GIL_HELD, per_s
 from stoker.feed.load import IDLE_CPU
 from stoker.feed.meter import QUICK_S
 from stoker.profiling.record import Measured, Recommendation, Run
@@ -96,13 +96,13 @@ def _checked(measured: Measured, expected: str, why: str) -> tuple[int, bool, st
     other = "threads" if expected == "processes" else "processes"
     best, best_other = _best(measured.runs, expected), _best(measured.runs, other)
     if best < CONTRADICTED * best_other and (other == "threads" or measured.can_travel):
-        expected, why, best = other, f"{other.capitalize()} were faster, {best_other:,.0f} to {best:,.0f} batches/s", best_other
+        expected, why, best = other, f"{other.capitalize()} were faster, {pace(best_other)} to {per_s(best)}", best_other
     if not best:
         return min(2, measured.cores), expected == "processes", f"{why}. How many workers are best was not measured."
     workers, rate = _fewest(measured.runs, expected)
     if expected == "processes" and workers == 1:
         why = "The source holds the GIL: a process keeps it out of the training's way, and more gave no more"
-    return workers, expected == "processes", f"{why}; {workers} gave {pace(rate)} batches/s."
+    return workers, expected == "processes", f"{why}; {workers} gave {per_s(rate)}."
 
 
 def _fewest(runs: tuple[Run, ...], lane: str) -> tuple[int, float]:

@@ -159,9 +159,10 @@ def chance_text(measured: Measured) -> str:
 
 def _machine(measured: Measured) -> str:
     cores = _count(measured.cores, "core", "cores")
-    if measured.crowded is None or measured.crowded < BUSY_SHARE:
+    times = measured.times
+    if times is None or measured.crowded is None or times.cpu_share < IDLE_CPU or measured.crowded < BUSY_SHARE:
         return cores
-    return f"{cores}, busy: making waited {measured.crowded:.0%} of its time for one"
+    return f"{cores}, busy: making waited for one for {measured.crowded:.0%} of the time in which it could have run"
 
 
 def _end(measured: Measured) -> str:
