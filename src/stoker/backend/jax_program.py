@@ -11,7 +11,8 @@ from typing import Any
 
 import jax
 
-from stoker.backend.jax_fused import Choice, fused
+from stoker.backend.fusing import Choice
+from stoker.backend.jax_fused import fused
 from stoker.backend.protocol import Phase
 
 HOST_CALLS = frozenset({"pure_callback", "io_callback", "debug_callback", "debug_print", "python_callback"})

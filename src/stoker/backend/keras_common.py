@@ -31,29 +31,33 @@ def require_compiled(model: Any, call: str) -> None:
 
 
 def describe(model: Any) -> ModelSpec:
-    """What a model takes: names, shapes and dtypes of a functional or built Sequential model, nothing of any other.
+    """What a model takes: names, shapes and dtypes of a functional or built Sequential model; of others what their loss says.
 
     A model with a training step of its own may do with its batches as it likes: it takes what comes.
     """
+    known = {"floatx": keras.config.floatx(), "takes_text": keras.backend.backend() == "tensorflow"}
     has_own_step = any(_overrides(model, name) for name in ("train_step", "compute_loss", "test_step"))
     loss = getattr(model, "loss", None)
     graph = getattr(model, "_functional", None) or model
     inputs, outputs = (getattr(graph, name, None) for name in ("_inputs_struct", "_outputs_struct"))
     if has_own_step or inputs is None or outputs is None:
-        return ModelSpec(floatx=keras.config.floatx(), has_loss=bool(loss) and not has_own_step)
+        any_output = None if has_own_step else _any_output(loss)
+        return ModelSpec(
+            has_loss=bool(loss) and not has_own_step, any_output=any_output,
+            is_final=has_own_step or not isinstance(model, keras.Sequential) or model.built, **known)
     names = list(getattr(graph, "output_names", ()))
     return ModelSpec(
-        inputs=_ports(inputs, [tensor.name for tensor in keras.tree.flatten(inputs)]),
-        outputs=_with_losses(_ports(outputs, names), loss),
-        floatx=keras.config.floatx(), has_loss=bool(loss))
+        inputs=_ports(inputs, [tensor.name for tensor in keras.tree.flatten(inputs)], last_axis=False),
+        outputs=_with_losses(_ports(outputs, names, last_axis=True), loss),
+        has_loss=bool(loss), **known)
 
 
 def _overrides(model: Any, name: str) -> bool:
     return getattr(type(model), name, None) is not getattr(keras.Model, name, None)
 
 
-def _ports(structure: Any, names: list[str]) -> Ports | None:
-    """Ports of a flat structure; None for structures within structures, which are taken as they come."""
+def _ports(structure: Any, names: list[str], *, last_axis: bool) -> Ports | None:
+    """Ports of a flat structure; None for structures within structures, which are taken as they come. For ``last_axis`` see ``_shape``."""
     if isinstance(structure, dict):
         keys, tensors, form = list(structure), list(structure.values()), "dict"
         flat = keras.tree.flatten(structure)
@@ -64,9 +68,39 @@ def _ports(structure: Any, names: list[str]) -> Ports | None:
         keys, tensors, form = list(names), [structure], "single"
     if any(isinstance(tensor, dict | list | tuple) for tensor in tensors) or len(names) != len(tensors):
         return None
-    made = tuple(Port(name=name, key=str(key), shape=tuple(tensor.shape), dtype=str(tensor.dtype))
-                 for name, key, tensor in zip(names, keys, tensors, strict=True))
+    made = tuple(
+        Port(name=name, key=str(key), shape=_shape(tensor, last_axis), dtype=str(tensor.dtype), needed=not _is_optional(tensor))
+        for name, key, tensor in zip(names, keys, tensors, strict=True))
     return Ports(form=form, ports=made)  # type: ignore[arg-type]
+
+
+def _shape(tensor: Any, last_axis: bool) -> tuple[int | None, ...]:
+    """The shape that is asked for.
+
+    A Sequential without an Input has the shapes of its latest batch, its length too, and builds itself anew for others: only the number of
+    axes is certain, and that the last one of an output stays.
+    """
+    shape = tuple(tensor.shape)
+    if not shape or shape[0] is None:
+        return shape
+    return (None,) * (len(shape) - 1) + ((shape[-1],) if last_axis and len(shape) > 1 else (None,))
+
+
+def _is_optional(tensor: Any) -> bool:
+    """Whether a tensor is an ``Input(optional=True)``."""
+    history = getattr(tensor, "_keras_history", None)
+    return bool(getattr(getattr(history, "operation", None), "optional", False))
+
+
+def _any_output(loss: Any) -> Port | None:
+    """What losses say of targets where outputs are not known; None where they do not agree."""
+    losses = list(loss.values()) if isinstance(loss, dict) else loss if isinstance(loss, list | tuple) else [loss]
+    found = {_are_labels(_loss_name(one)) for one in losses if one is not None}
+    return Port(name="", key="", labels=found.pop()) if len(found) == 1 else None
+
+
+def _are_labels(loss_name: str) -> bool:
+    return loss_name.startswith("sparse")
 
 
 def _with_losses(ports: Ports | None, loss: Any) -> Ports | None:
@@ -78,7 +112,7 @@ def _with_losses(ports: Ports | None, loss: Any) -> Ports | None:
         own = _loss_of(loss, port, place, len(ports.ports))
         name = _loss_name(own)
         made.append(Port(
-            name=port.name, key=port.key, shape=port.shape, dtype=port.dtype, labels="sparse" in name, strict=name in ELEMENTWISE,
+            name=port.name, key=port.key, shape=port.shape, dtype=port.dtype, labels=_are_labels(name), strict=name in ELEMENTWISE,
             needed=own is not None or loss is None))
     return Ports(form=ports.form, ports=tuple(made))
 
@@ -95,14 +129,12 @@ def _loss_name(loss: Any) -> str:
     """The function's name of one of Keras's own losses; for others their own name, which no table holds."""
     if loss is None:
         return ""
-    if isinstance(loss, str):
-        found = keras.losses.get(loss)
-        return str(getattr(found, "__name__", loss))
+    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
     module = getattr(loss, "__module__", None) or type(loss).__module__
     function = getattr(loss, "fn", loss) if isinstance(loss, keras.losses.Loss) else loss
     name = str(getattr(function, "__name__", type(function).__name__)).lower()
     is_own = str(getattr(function, "__module__", module)).startswith("keras.")
-    return name if is_own or "sparse" in name else f"custom {name}"
+    return name if is_own else f"custom {name}"
 
 
 def is_built(model: Any) -> bool:

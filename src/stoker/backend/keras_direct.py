@@ -31,10 +31,14 @@ class DirectSession:
     def __init__(self, model: Any, guard: InterruptGuard, to_tensors: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> None:
         self._model = model
         self._guard = guard
-        self._to_tensors = to_tensors
+        self.to_tensors = to_tensors
         self._phase: Phase = "train"
         self._function: Callable[[Any], Any] | None = None
         self._order: list[str] = []
+
+    def build(self, batch: Batch) -> None:
+        """See ``Session``."""
+        self.load(self._phase, self.to_tensors(common.as_data(batch)))
 
     def load(self, phase: Phase, data: Any) -> Callable[[Any], Any]:
         """Build what is not built, and give the step of a phase; ``data`` is the first batch."""
@@ -51,10 +55,14 @@ class DirectSession:
     def step(self, batch: Batch) -> Raw:
         """Run one batch."""
         data = common.as_data(batch) if self._phase != "predict" else (batch.inputs,)
-        tensors = self._to_tensors(data)
+        tensors = self.to_tensors(data)
         function = self._function
         if function is None:
             function = self._function = self.load(self._phase, tensors)
+        return self.run(function, tensors)
+
+    def run(self, function: Callable[[Any], Any], tensors: Any) -> Raw:
+        """Call a step; Ctrl-C waits for its end."""
         guard = self._guard
         guard.busy = True
         try:

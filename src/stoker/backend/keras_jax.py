@@ -18,8 +18,8 @@ import keras
 import numpy as np
 
 from stoker.backend import keras_common as common
+from stoker.backend.fusing import Fuser, Ways
 from stoker.backend.interrupt import InterruptGuard
-from stoker.backend.jax_fused import Choice, group_size, is_small
 from stoker.backend.jax_program import Program, known_program, program_of
 from stoker.backend.keras_jax_variables import Watch
 from stoker.backend.pages import RegisteredPages
@@ -44,8 +44,7 @@ class JaxSession:
         self._state: Any = None
         self._watch = Watch(self._hand_out)
         self._program: Program | None = None
-        self._to_come: tuple[int | None, int | None] | None = None
-        self._choice: Choice | None = None
+        self._fuser = Fuser(Ways(perf_counter, jax.block_until_ready))
         self._last: Any = None
         self._order: list[str] = []
         self._pages = _device_pages(jax.devices()[0])
@@ -53,27 +52,23 @@ class JaxSession:
     @property
     def fuse(self) -> int:
         """See ``Session``."""
-        return self._choice.fuse if self._choice is not None else 1
+        return self._fuser.fuse
 
     def begin(self, phase: Phase) -> Step:
         """See ``Session``."""
         self._hand_out()
         self._phase = phase
         self._watch.look_after([*self._model.trainable_variables, *self._model.non_trainable_variables])
-        self._variables = self._program = self._choice = self._to_come = None
+        self._variables = self._program = None
+        self._fuser.begin(self._model.steps_per_execution if phase != "predict" else 1)
         if phase != "predict":
             self._model.reset_metrics()
-            asked = self._model.steps_per_execution
-            self._choice = Choice.fixed(asked) if asked > 1 else None
         return self.step
 
     def allow_fusing(self, steps: int | None, left: int | None) -> None:
         """See ``Session``."""
-        if self._phase != "predict" and self._choice is None:
-            self._to_come = (steps, left)
-            known = known_program(self._model, self._phase)
-            if known is not None:
-                self._choose(known)
+        if self._phase != "predict":
+            self._fuser.allow(steps, left, known_program(self._model, self._phase))
 
     def step(self, batch: Batch) -> Raw:
         """Run one batch; returns as soon as it is on its way."""
@@ -81,21 +76,16 @@ class JaxSession:
         program = self._program
         if self._state is None or program is None:
             program = self._load(data)
-        choice = self._choice
-        if choice is None or choice.is_settled:
-            return self._run(program.one, program.must_wait, data)
-        one = program.one
-        raw = choice.time(lambda: self._run(one, False, data), 1)
-        program.compile_s = choice.compile_s
-        if choice.fuse > 1 and not is_small(data, choice.size):
-            choice.settle(1)
-        return raw
+        one, must_wait = program.one, program.must_wait
+        if not self._fuser.is_open:
+            return self._run(one, must_wait, data)
+        return self._fuser.time_one(lambda: self._run(one, must_wait, data), program, lambda: _size_bytes(data))
 
     def step_many(self, batches: Stack) -> Raw:
         """See ``Session``."""
         if self._state is None or self._program is None:
             self._load(common.as_data(next(iter(batches))))
-        choice, program = self._choice, self._program
+        choice, program = self._fuser.choice, self._program
         assert choice is not None and program is not None
         if len(batches) != choice.size:
             return self._one_by_one(batches)
@@ -191,35 +181,30 @@ class JaxSession:
     def _load(self, data: Any) -> Program:
         """Take the state up from the model's variables, building first what is not built."""
         if self._variables is None:
-            if not common.is_built(self._model):
-                self._build(data)
+            self._build(data)
             self._variables = _variables(self._model, self._phase)
         self._state = self._watch.take(self._variables, 2 if self._phase == "train" else None)
         if self._program is None:
             self._program = program_of(self._model, self._phase, self._state, data)
-            if self._choice is None:
-                self._choose(self._program)
+            self._fuser.take_up(self._program)
         return self._program
 
-    def _choose(self, program: Program) -> None:
-        """Take up what is known of fusing in this phase, or begin to find out."""
-        if self._to_come is None or not program.can_fuse:
-            return
-        steps, left = self._to_come
-        size = group_size(steps)
-        known = program.choice
-        if known is None or not known.serves(size):
-            known = program.choice = Choice(size, left, program.compile_s, perf_counter)
-        known.left = None if left is None else left + program.planned
-        program.planned += steps or 0
-        self._choice = known
+    def build(self, batch: Batch) -> None:
+        """See ``Session``."""
+        self._build(common.as_data(batch))
 
     def _build(self, data: Any) -> None:
+        if common.is_built(self._model):
+            return
         if self._phase != "predict":
             common.build(self._model, data)
             return
         with keras.StatelessScope():
             self._model(data[0])
+
+
+def _size_bytes(data: Any) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(data))
 
 
 def _device_pages(device: Any) -> RegisteredPages | None:

@@ -34,6 +34,9 @@ class Session(Protocol):
     def begin(self, phase: Phase) -> Step:
         """Begin a pass of a phase with fresh metrics; the step builds what the model has not built on its first batch."""
 
+    def build(self, batch: Batch) -> None:
+        """Build what the model has not built yet from the shapes of a batch; nothing is trained."""
+
     def step_many(self, batches: Stack) -> Raw:
         """Run several batches of one shape in one call, with the results of that many single steps; the last one's logs."""
 

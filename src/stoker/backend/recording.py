@@ -64,6 +64,10 @@ class RecordingSession:
         self.total += float(np.mean(first_leaf(batch.inputs))) * batch.size
         return {"loss": self.total / self.rows}
 
+    def build(self, batch: Batch) -> None:
+        """See ``Session``."""
+        self.calls.append(("build", batch))
+
     def step_many(self, batches: Stack) -> Raw:
         """See ``Session``."""
         self.calls.append(("group", len(batches)))

@@ -14,6 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from stoker.backend.fusing import Choice
 from stoker.backend.protocol import Phase
 
 SHAPES_LIMIT = 32
@@ -26,22 +27,48 @@ class Program:
     Args:
         mark: Keras's own function of the phase: once Keras has another one, this program is stale.
         function: the step as a ``tf.function``.
+        loop: several steps as a ``tf.function`` of batches side by side.
     """
 
-    def __init__(self, mark: Any, function: Any) -> None:
+    def __init__(self, mark: Any, function: Any, loop: Any) -> None:
         self.mark = mark
+        self.choice: Choice | None = None
+        self.compile_s: float | None = None
+        self.planned = 0
+        self.can_fuse = True
         self._function = function
+        self._loop = loop
         self._concrete: dict[Any, Callable[[Any], Any]] = {}
+        self._many: Callable[[Any], Any] | None = None
+        self._many_shapes: Any = None
 
     def __call__(self, data: Any) -> Any:
         """Run the step on tensors."""
-        key = tuple([None if tensor is None else (tuple(tensor.shape), tensor.dtype) for tensor in tf.nest.flatten(data)])
+        key = _shapes(data)
         found = self._concrete.get(key)
         if found is None:
             found = self._function
             if len(self._concrete) < SHAPES_LIMIT:
                 found = self._concrete[key] = self._function.get_concrete_function(data)
         return found(data)
+
+    def many(self, data: Any) -> Callable[[Any], Any] | None:
+        """The compiled loop over batches of this shape side by side; None where there is none.
+
+        One shape is compiled, the first: batches of many lengths would be compiled over and over.
+        """
+        shapes = _shapes(data)
+        if self._many_shapes is None:
+            self._many_shapes = shapes
+            try:
+                self._many = self._loop.get_concrete_function(data)
+            except (TypeError, ValueError):  # logs that change their form from step to step, or none at all
+                self._many = None
+        return self._many if shapes == self._many_shapes else None
+
+
+def _shapes(data: Any) -> Any:
+    return tuple([None if tensor is None else (tuple(tensor.shape), tensor.dtype) for tensor in tf.nest.flatten(data)])
 
 
 class _Programs:
@@ -59,11 +86,19 @@ def program_of(model: Any, phase: Phase) -> Callable[[Any], Any]:
         return lambda data: mark([data])
     kept = vars(model).get("_stoker_programs") or _Programs()
     object.__setattr__(model, "_stoker_programs", kept)
-    program: Program | None = kept.by_phase.get(phase)
-    if program is None or program.mark is not mark:
-        program = Program(mark, _function(getattr(model, f"{phase}_step"), bool(model.jit_compile)))
+    program = known_program(model, phase)
+    if program is None:
+        step, is_jit = getattr(model, f"{phase}_step"), bool(model.jit_compile)
+        program = Program(mark, _function(step, is_jit), _function(_looped(step), is_jit))
         kept.by_phase[phase] = program
     return program
+
+
+def known_program(model: Any, phase: Phase) -> Program | None:
+    """The program of a phase if there is one that is not stale."""
+    kept = vars(model).get("_stoker_programs")
+    program: Program | None = kept.by_phase.get(phase) if kept is not None else None
+    return program if program is not None and program.mark is getattr(model, f"{phase}_function") else None
 
 
 def _is_alone(model: Any) -> bool:
@@ -76,3 +111,22 @@ def _function(method: Callable[[Any], Any], jit_compile: bool) -> Any:
         return method(data)
 
     return tf.function(tf.autograph.experimental.do_not_convert(step), reduce_retracing=True, jit_compile=jit_compile)
+
+
+def _looped(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Steps over batches side by side, one after the other; the logs of the last."""
+
+    def many(data: Any) -> Any:
+        count = tf.nest.flatten(data)[0].shape[0]
+
+        def at(place: Any) -> Any:
+            return tf.nest.map_structure(lambda rows: rows[place], data)
+
+        first = step(at(0))
+
+        def body(place: Any, _: Any) -> Any:
+            return place + 1, step(at(place))
+
+        return tf.while_loop(lambda place, _: place < count, body, (1, first))[1]
+
+    return many

@@ -7,21 +7,23 @@ import os
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import itertools
+import sys
 
 import keras
 import numpy as np
 import pytest
 
-if keras.backend.backend() != "jax":
-    pytest.skip("JAX only", allow_module_level=True)
+if keras.backend.backend() == "torch":
+    pytest.skip("steps are not fused on PyTorch", allow_module_level=True)
 
 import stoker
-from stoker.backend import jax_fused
-from stoker.backend.jax_fused import LARGEST, SMALLEST, TIMED_CALLS, TIMED_STEPS, WARM_STEPS, Choice, group_size
+from stoker.backend import choose, fusing
+from stoker.backend.fusing import LARGEST, SMALLEST, TIMED_CALLS, TIMED_STEPS, WARM_STEPS, Choice, Ways, group_size
 from stoker.batch.stack import Stack
 from stoker.errors import BatchError
 
 ROWS = 8
+choose.load_backend()
 
 
 def source(steps, ragged=False, seed=0):
@@ -66,11 +68,13 @@ def test_fused_steps_give_what_single_steps_give(size, ragged):
 @pytest.fixture
 def eager_choice(monkeypatch):
     """Every short step is taken for one that fusing pays for; returns the sizes of the calls that are made."""
-    monkeypatch.setattr(jax_fused, "WARM_STEPS", 1)
-    monkeypatch.setattr(jax_fused, "TIMED_STEPS", 1)
-    monkeypatch.setattr(jax_fused, "LONG_STEP_S", 60.0)
-    monkeypatch.setattr(jax_fused, "SAVED_SHARE", 1e9)
-    monkeypatch.setattr(jax_fused, "WORTHWHILE", 1e9)
+    monkeypatch.setattr(fusing, "WARM_STEPS", 1)
+    monkeypatch.setattr(fusing, "TIMED_STEPS", 1)
+    for name in ("fusing", "keras_tensorflow"):
+        if f"stoker.backend.{name}" in sys.modules:
+            monkeypatch.setattr(sys.modules[f"stoker.backend.{name}"], "LONG_STEP_S", 60.0)
+    monkeypatch.setattr(fusing, "SAVED_SHARE", 1e9)
+    monkeypatch.setattr(fusing, "WORTHWHILE", 1e9)
     calls = []
     together = Stack.together
     monkeypatch.setattr(Stack, "together", lambda stack: (calls.append(len(stack)), together(stack))[1])
@@ -142,6 +146,7 @@ def test_without_workers_no_batch_is_pulled_before_the_step_that_needs_it(eager_
     assert not eager_choice and len(pulled) == 100
 
 
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="the step's own signature is that of JAX")
 def test_a_step_that_cannot_be_scanned_over_stays_single(eager_choice):
     import jax.numpy as jnp
 
@@ -196,7 +201,8 @@ class Clock:
 
 def settled(compile_s, single_s, call_s, left, size=32):
     singles = WARM_STEPS + TIMED_STEPS
-    choice = Choice(size, left, None, Clock([compile_s] + [single_s] * (singles - 1) + [1.0] + [call_s] * TIMED_CALLS))
+    clock = Clock([compile_s] + [single_s] * (singles - 1) + [1.0] + [call_s] * TIMED_CALLS)
+    choice = Choice(size, left, None, Ways(clock, lambda result: None))
     for _ in range(singles):
         choice.time(lambda: 0, 1)
     while not choice.is_settled:
