@@ -7,8 +7,10 @@ import stoker.compat
 
 stoker.compat.install()
 
+import keras  # noqa: E402
 from keras import backend as K  # noqa: E402
-from keras.layers import Dense, Input  # noqa: E402
+from keras.callbacks import Callback, LambdaCallback, ModelCheckpoint  # noqa: E402
+from keras.layers import Dense, Input, Lambda, Layer  # noqa: E402
 from keras.models import Model, Sequential  # noqa: E402
 from keras.optimizers import SGD, Adam  # noqa: E402
 
@@ -72,3 +74,196 @@ def test_compiling_again_with_the_same_optimizer_trains_what_is_trainable_then()
     frozen = model.get_weights()[0].copy()
     model.fit(X, np.ones((16, 1)), verbose=0)
     assert not np.array_equal(frozen, model.get_weights()[0])
+
+
+# names and values of metrics
+
+def test_accuracy_beside_binary_crossentropy_counts_value_by_value():
+    for loss in ("binary_crossentropy", keras.losses.binary_crossentropy, {"o": "binary_crossentropy"}):
+        inputs = Input((4,))
+        model = Model(inputs, Dense(3, activation="sigmoid", name="o")(inputs))
+        model.compile(SGD(lr=0.0), loss, metrics=["accuracy"])
+        many = (R.rand(16, 3) > 0.5).astype("float32")
+        wanted = ((model.predict(X) > 0.5) == many).mean()
+        assert model.evaluate(X, many, verbose=0)[1] == pytest.approx(wanted)
+        assert model.fit(X, many, verbose=0).history["acc"] == [pytest.approx(wanted)]
+
+
+def test_metrics_names_are_those_of_what_is_returned():
+    inputs = Input((4,))
+    model = Model(inputs, [Dense(2, name="b", activation="softmax")(inputs), Dense(2, name="a")(inputs)])
+    model.compile("sgd", loss={"b": "categorical_crossentropy", "a": "mse"}, metrics={"b": "accuracy", "a": ["mae", "mse"]})
+    names = ["loss", "b_loss", "a_loss", "b_accuracy", "a_mae", "a_mse"]
+    assert model.metrics_names == names
+    p, q = model.predict(X)
+    entropy, square = -(Y * np.log(p)).sum(1).mean(), ((q - Y) ** 2).mean()
+    wanted = [entropy + square, entropy, square, (p.argmax(1) == Y.argmax(1)).mean(), abs(q - Y).mean(), square]
+    generator = ((X, [Y, Y]) for _ in range(3))
+    for values in (model.evaluate(X, [Y, Y], verbose=0), model.test_on_batch(X, [Y, Y]), model.evaluate_generator(generator, 1),
+                   model.train_on_batch(X, [Y, Y])):
+        np.testing.assert_allclose(values, wanted, rtol=1e-4)
+        assert model.metrics_names == names
+
+
+def test_one_loss_may_have_a_weight_for_each_output():
+    for weights in ([1.0, 0.5], {"a": 1.0, "b": 0.5}):
+        inputs = Input((4,))
+        model = Model(inputs, [Dense(2, name="a")(inputs), Dense(2, name="b")(inputs)])
+        model.compile("sgd", "mse", loss_weights=weights, metrics=["mae"])
+        p, q = model.predict(X)
+        values = model.evaluate(X, [Y, Y], verbose=0)
+        assert values[0] == pytest.approx(((p - Y) ** 2).mean() + ((q - Y) ** 2).mean() / 2, rel=1e-5)
+        assert model.metrics_names == ["loss", "a_loss", "b_loss", "a_mae", "b_mae"]
+
+
+# callbacks
+
+class Look(Callback):
+    """Keeps what it saw; never calls the constructor of its parent."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_begin(self, logs=None):
+        self.first = dict(self.params), self.validation_data
+
+    def on_batch_end(self, batch, logs=None):
+        self.seen.append(logs["acc"])
+
+
+def test_callbacks_see_validation_data_and_params():
+    model = linear("sgd", 2, metrics=["accuracy"])
+    look = Look()
+    model.fit(X, Y, nb_epoch=2, batch_size=4, verbose=0, validation_data=(X[:6], Y[:6]), callbacks=[look])
+    params, held_out = look.first
+    assert (params["samples"], params["batch_size"], params["nb_epoch"], params["epochs"], params["nb_sample"]) == (16, 4, 2, 2, 16)
+    assert held_out[0] is not None and np.array_equal(held_out[0], X[:6]) and np.array_equal(held_out[1], Y[:6]) and len(held_out[2]) == 6
+    assert len(look.seen) == 8
+    look = Look()
+    endless = ((X, Y) for _ in range(9))
+    model.fit_generator(endless, 2, 1, verbose=0, validation_data=endless, validation_steps=1, callbacks=[look])
+    assert look.first[1] is None
+    look = Look()
+    model.fit_generator(endless, 2, 1, verbose=0, validation_data=[X, Y], callbacks=[look])
+    assert np.array_equal(look.first[1][0], X)
+
+
+def test_callbacks_may_set_their_model(tmp_path):
+    inner = Sequential([Dense(1, input_dim=4, name="inner")])
+
+    class OfInner(ModelCheckpoint):
+        def __init__(self, path, other):
+            super().__init__(path)
+            self.other = other
+
+        def set_model(self, model):
+            self.model = self.other
+
+    inputs = Input((4,))
+    outer = Model(inputs, Dense(2)(inner(inputs)))
+    outer.compile("sgd", "mse")
+    outer.fit(X, Y, verbose=0, callbacks=[OfInner(str(tmp_path / "m.h5"), inner)])
+    assert keras.models.load_model(str(tmp_path / "m.h5")).output_shape == (None, 1)
+
+
+def test_lambda_callbacks_of_batches_see_acc():
+    seen = []
+    model = linear("sgd", 2, metrics=["accuracy"])
+    model.fit(X, Y, batch_size=8, verbose=0, callbacks=[LambdaCallback(on_batch_end=lambda batch, logs: seen.append(logs["acc"]))])
+    assert len(seen) == 2
+
+
+# values that a script changes while a model trains
+
+def test_a_variable_in_a_loss_can_be_set_between_epochs():
+    share = K.variable(0.0)
+
+    class Warm(Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            K.set_value(share, float(epoch))
+
+    model = linear(SGD(lr=0.0), 2, loss=lambda y_true, y_pred: share * K.mean(K.square(y_true - y_pred), axis=-1))
+    first, second, third = model.fit(X, Y, epochs=3, verbose=0, callbacks=[Warm()]).history["loss"]
+    wanted = ((model.predict(X) - Y) ** 2).mean()
+    assert first == 0 and second == pytest.approx(wanted, rel=1e-5) and third == pytest.approx(2 * wanted, rel=1e-5)
+    K.set_value(share, 5.0)
+    assert model.evaluate(X, Y, verbose=0) == pytest.approx(5 * wanted, rel=1e-5)
+    assert len(model.get_weights()) == 1
+
+
+def test_a_variable_in_a_lambda_layer_can_be_set():
+    factor = K.variable(2.0)
+    model = Sequential([Lambda(lambda x: x * factor, input_shape=(4,))])
+    np.testing.assert_allclose(model.predict(X), 2 * X, rtol=1e-6)
+    K.set_value(factor, 3.0)
+    np.testing.assert_allclose(model.predict(X), 3 * X, rtol=1e-6)
+
+
+def test_operators_in_place_change_nobody_elses_tensor():
+    def shifted(y_true, y_pred):
+        y_pred -= 1.0
+        y_pred /= K.sum(K.ones_like(y_pred))
+        return K.mean(y_pred)
+
+    def untouched(y_true, y_pred):
+        return K.mean(y_pred)
+
+    def targets(y_true, y_pred):
+        y_true *= 2.0
+        return K.mean(y_true)
+
+    model = linear("sgd", 2, loss=shifted, metrics=[shifted, untouched, targets])
+    p, kept = model.predict(X), Y.copy()
+    values = model.train_on_batch(X, Y)
+    np.testing.assert_allclose(values, [(p.mean() - 1) / p.size, (p.mean() - 1) / p.size, p.mean(), 2 * kept.mean()], rtol=1e-4)
+    np.testing.assert_array_equal(Y, kept)
+
+
+def test_numpys_arrays_stand_on_either_side_of_a_tensor():
+    weights = np.array([1.0, 3.0])
+
+    def left(y_true, y_pred):
+        return K.sum(weights * K.square(y_true - y_pred), axis=-1)
+
+    def right(y_true, y_pred):
+        return K.sum(K.square(y_true - y_pred) * weights - weights / weights, axis=-1) + 2.0
+
+    for loss in (left, right):
+        model = linear("sgd", 2, loss=loss)
+        wanted = (weights * (model.predict(X) - Y) ** 2).sum(1).mean()
+        before = model.get_weights()[0]
+        assert model.train_on_batch(X, Y) == pytest.approx(wanted, rel=1e-5)
+        step = 0.01 * 2 * X.T @ (weights * (X @ before - Y)) / 16
+        np.testing.assert_allclose(before - model.get_weights()[0], step, rtol=1e-3, atol=1e-6)
+
+
+def test_layers_may_be_given_layers_before_their_parents_constructor():
+    class Twice(Layer):
+        def __init__(self, units, **options):
+            self.inner = Dense(units, init="one", bias=False)
+            super().__init__(**options)
+
+        def call(self, x):
+            return 2.0 * self.inner(x)
+
+    model = Sequential([Twice(1, input_shape=(4,))])
+    np.testing.assert_allclose(model.predict(X)[:, 0], 2 * X.sum(1), rtol=1e-5)
+
+
+# what a call is given
+
+def test_what_a_dict_has_beside_the_models_inputs_is_left():
+    inputs = Input((4,), name="image")
+    model = Model(inputs, Dense(2, name="kind")(inputs))
+    model.compile("sgd", {"kind": "mse"})
+    batch = {"image": X, "source": X[:, :1]}, {"kind": Y}
+    loss = model.evaluate(X, Y, verbose=0)
+    assert model.evaluate(*batch, verbose=0) == pytest.approx(loss)
+    assert model.fit_generator((batch for _ in range(3)), 1, 1, verbose=0).history["loss"][0] == pytest.approx(loss, rel=1e-5)
+    assert model.predict({"image": X, "source": X[:, :1]}).shape == (16, 2)
+
+
+def test_the_scale_of_weights_of_zero_is_told():
+    model = linear("sgd", 2)
+    with pytest.warns(stoker.compat.CompatWarning, match="not 0"):
+        model.fit(X, Y, sample_weight=np.r_[np.zeros(8), np.ones(8)], verbose=0)

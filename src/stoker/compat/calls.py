@@ -10,14 +10,17 @@ means is decided here, what a call does is not.
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import NoneType
 from typing import Any
 
 import keras
 import numpy as np
 
 from stoker import api
-from stoker.compat.names import with_old_names
+from stoker.batch import spec
+from stoker.compat.models import in_old_order
 from stoker.compat.patching import wrap
+from stoker.compat.seen import as_seen
 from stoker.compat.spelling import Rule, translate
 from stoker.compat.tell import Teller
 from stoker.compat.trainable import as_compiled
@@ -32,17 +35,32 @@ POSITIONAL = (
 )
 """Arguments of Keras 2.2's ``fit_generator`` after the generator."""
 
+ZEROS = ("the loss is the mean over all rows or steps, in Keras 2 it was the mean over those whose weight is not 0; where the number "
+         "matters, divide the weights by their share that is not 0.")
+
+
 def complete(teller: Teller) -> None:
     """Put the old spellings before the methods of ``keras.Model``."""
     model = keras.Model
     model.fit_generator = _fit_generator(teller)
-    model.evaluate_generator = _run_generator(teller, api.evaluate_generator)
+    model.evaluate_generator = _run_generator(teller, _evaluate_generator)
     model.predict_generator = _run_generator(teller, api.predict_generator)
-    wrap(model, "fit", _fit)
+    wrap(model, "fit", lambda original: _fit(original, teller))
     wrap(model, "evaluate", _evaluate)
     wrap(model, "predict", _predict)
     for name in ("train_on_batch", "test_on_batch"):
         wrap(model, name, _on_batch)
+    wrap(spec, "_by_name", _known_only)
+
+
+def _known_only(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Keras 2 took from a dict what the model has, and left the rest."""
+
+    def by_name(part: dict[Any, Any], ports: Any, path: str, where: str) -> Any:
+        known = {name for port in ports.ports for name in (port.name, port.key)}
+        return original({name: value for name, value in part.items() if name in known}, ports, path, where)
+
+    return by_name
 
 
 def _fit_generator(teller: Teller) -> Callable[..., Any]:
@@ -52,8 +70,9 @@ def _fit_generator(teller: Teller) -> Callable[..., Any]:
         options.update(zip(POSITIONAL, arguments, strict=False))
         if arguments:
             _doubt(arguments[0], source, teller)
-        options["callbacks"] = with_old_names(options.get("callbacks"))
         samples = _samples(options, teller, source)
+        options["callbacks"] = as_seen(
+            options.get("callbacks"), options.get("validation_data"), getattr(source, "samples", None), getattr(source, "batch_size", None))
         with as_compiled(self):
             return api.fit_generator(self, source, **{**options, **samples})
 
@@ -89,6 +108,10 @@ def _steps(samples: Any, source: Any, name: str, teller: Teller) -> Any:
     return samples
 
 
+def _evaluate_generator(model: Any, *arguments: Any, return_dict: bool = False, **options: Any) -> Any:
+    return _returned(model, api.evaluate_generator(model, *arguments, return_dict=True, **options), return_dict)
+
+
 def _run_generator(teller: Teller, call: Callable[..., Any]) -> Callable[..., Any]:
     def run(self: Any, generator: Any = None, steps: Any = None, *arguments: Any, **options: Any) -> Any:
         source = options.pop("generator", None) if generator is None else generator
@@ -97,29 +120,35 @@ def _run_generator(teller: Teller, call: Callable[..., Any]) -> Callable[..., An
             steps = _steps(options.pop("val_samples"), source, "val_samples", teller)
         return call(self, source, steps, *arguments, **options)
 
-    run.__name__ = call.__name__
+    run.__name__ = call.__name__.lstrip("_")
     return run
 
 
-def _fit(original: Callable[..., Any]) -> Callable[..., Any]:
+def _fit(original: Callable[..., Any], teller: Teller) -> Callable[..., Any]:
     def fit(self: Any, x: Any = None, y: Any = None, batch_size: Any = None, epochs: int = 1, verbose: Any = 1, callbacks: Any = None,
             validation_split: float = 0.0, validation_data: Any = None, shuffle: Any = True, class_weight: Any = None,
             sample_weight: Any = None, initial_epoch: int = 0, steps_per_epoch: Any = None, **options: Any) -> Any:
         translate(options, {**WORDS, "nb_epoch": "nb_epoch"})
         call = {
             "batch_size": batch_size, "epochs": options.pop("nb_epoch", epochs), "verbose": verbose,
-            "callbacks": with_old_names(callbacks), "validation_data": validation_data, "shuffle": shuffle,
+            "callbacks": callbacks, "validation_data": validation_data, "shuffle": shuffle,
             "class_weight": class_weight, "initial_epoch": initial_epoch, "steps_per_epoch": steps_per_epoch, **options}
         arrays = _arrays(x, y, sample_weight)
+        if sample_weight is not None and any(np.any(np.asarray(part) == 0) for part in keras.tree.flatten(sample_weight)):
+            teller.tell("sample weights of 0", ZEROS)
         if not arrays and (_is_foreign(x) or _is_data(x)):
             for name in ("workers", "use_multiprocessing", "max_queue_size"):
                 call.pop(name, None)
+            call["callbacks"] = as_seen(callbacks, validation_data)
             with as_compiled(self):
                 return original(self, x, y, sample_weight=sample_weight, validation_split=validation_split, **call)
         source: Any = x
         if arrays:
             source, held_out = _split(arrays, validation_split)
             call["validation_data"] = held_out if validation_data is None else _tuple(validation_data)
+            call["callbacks"] = as_seen(callbacks, call["validation_data"], _rows(source), batch_size or 32)
+        else:
+            call["callbacks"] = as_seen(callbacks, validation_data)
         call["shuffle"] = bool(shuffle)
         with as_compiled(self):
             return api.fit(self, source, **_as_processes(call))
@@ -134,15 +163,23 @@ def _evaluate(original: Callable[..., Any]) -> Callable[..., Any]:
         call = {"batch_size": batch_size, "verbose": verbose, "steps": steps, "callbacks": callbacks, "return_dict": return_dict}
         if not arrays and (_is_foreign(x) or _is_data(x)):
             return original(self, x, y, sample_weight=sample_weight, **call)
-        return api.evaluate(self, arrays or x, **_as_processes({**call, **options}))
+        call = _as_processes({**call, **options, "return_dict": True})
+        return _returned(self, api.evaluate(self, arrays or x, **call), return_dict)
 
     return evaluate
+
+
+def _returned(model: Any, logs: dict[str, Any], as_dict: bool) -> Any:
+    """What ``evaluate`` returns: the loss, or a list in the order of ``metrics_names``, or a dict."""
+    values = in_old_order(model, logs)
+    return logs if as_dict else values[0] if len(values) == 1 else values
 
 
 def _predict(original: Callable[..., Any]) -> Callable[..., Any]:
     def predict(self: Any, x: Any, batch_size: Any = None, verbose: Any = 0, steps: Any = None, callbacks: Any = None,
                 **options: Any) -> Any:
         call = {"batch_size": batch_size, "verbose": verbose, "steps": steps, "callbacks": callbacks}
+        x = _in_order(self, x)
         if _is_foreign(x) or (_is_data(x) and not _is_source(x)):
             return original(self, x, **call)
         return api.predict(self, x, **_as_processes({**call, **options}))
@@ -151,13 +188,23 @@ def _predict(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _on_batch(original: Callable[..., Any]) -> Callable[..., Any]:
-    def on_batch(self: Any, *arguments: Any, reset_metrics: bool = True, **options: Any) -> Any:
+    def on_batch(self: Any, x: Any, *arguments: Any, reset_metrics: bool = True, **options: Any) -> Any:
         if reset_metrics:
             self.reset_metrics()
         with as_compiled(self):
-            return original(self, *arguments, **options)
+            return original(self, _in_order(self, x), *arguments, **options)
 
     return on_batch
+
+
+def _in_order(model: Any, x: Any) -> Any:
+    """Inputs by name as a functional model's inputs in their order; all else as it is."""
+    if not isinstance(x, dict) or isinstance(getattr(model, "_inputs_struct", None), dict | NoneType):
+        return x
+    names = [tensor.name for tensor in model.inputs]
+    if any(name not in x for name in names):
+        return x
+    return [x[name] for name in names] if len(names) > 1 else x[names[0]]
 
 
 def _as_processes(call: dict[str, Any]) -> dict[str, Any]:
@@ -196,11 +243,14 @@ def _is_foreign(x: Any) -> bool:
     return type(x).__module__.partition(".")[0] in ("tensorflow", "torch", "grain") and not hasattr(x, "__array__")
 
 
+def _rows(arrays: tuple[Any, ...]) -> int:
+    return len(keras.tree.flatten(arrays[0])[0])
+
+
 def _split(arrays: tuple[Any, ...], share: float) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
     """The last part of the rows is for validation, as Keras does it: before any shuffling."""
     if not share:
         return arrays, None
-    first = keras.tree.flatten(arrays[0])[0]
-    cut = int(len(first) * (1.0 - share))
+    cut = int(_rows(arrays) * (1.0 - share))
     return (tuple(keras.tree.map_structure(lambda leaf: leaf[:cut], part) for part in arrays),
             tuple(keras.tree.map_structure(lambda leaf: leaf[cut:], part) for part in arrays))

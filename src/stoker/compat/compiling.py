@@ -14,8 +14,10 @@ from typing import Any
 
 import keras
 
+from stoker.compat.calls import ZEROS
 from stoker.compat.names import binary_accuracies, label, old_metrics
 from stoker.compat.patching import wrap
+from stoker.compat.tell import Teller
 from stoker.compat.trainable import remember
 
 LOSSES = {
@@ -25,19 +27,21 @@ LOSSES = {
 OWNER = "_stoker_owner"
 
 
-def complete() -> None:
+def complete(teller: Teller) -> None:
     """Put the old arguments before ``compile``."""
     trainer = next(kind for kind in keras.Model.__mro__ if "compile_from_config" in vars(kind))
-    wrap(trainer, "compile", _compile)
+    wrap(trainer, "compile", lambda original: _compile(original, teller))
 
 
-def _compile(original: Callable[..., Any]) -> Callable[..., Any]:
+def _compile(original: Callable[..., Any], teller: Teller) -> Callable[..., Any]:
     def compile(self: Any, optimizer: Any = "rmsprop", loss: Any = None, metrics: Any = None, loss_weights: Any = None,
                 sample_weight_mode: Any = None, weighted_metrics: Any = None, target_tensors: Any = None, **options: Any) -> None:
         if isinstance(sample_weight_mode, list | tuple) and not isinstance(weighted_metrics, str) and weighted_metrics is None:
             # the fifth positional argument is weighted_metrics in Keras 3, sample_weight_mode in Keras 2
             sample_weight_mode, weighted_metrics = None, list(sample_weight_mode)
         options.pop("class_mode", None)
+        if sample_weight_mode is not None:
+            teller.tell("compile(sample_weight_mode=)", f"weights of steps are taken as they are; where some are 0, {ZEROS}")
         names = list(getattr(self, "output_names", None) or ())
         losses = _for_outputs(_old_losses(loss), loss_weights, names)
         made = None if metrics is None else old_metrics(metrics, len(names))

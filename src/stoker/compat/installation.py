@@ -60,6 +60,7 @@ def _complete(teller: Teller, has_tensorflow: bool) -> None:
         kfunctions,
         layers,
         loading,
+        loose,
         merge,
         models,
         modules,
@@ -67,7 +68,9 @@ def _complete(teller: Teller, has_tensorflow: bool) -> None:
         optimizers,
         own_layers,
         preprocessing,
+        seen,
         tensorflow1,
+        torch_tensors,
     )
 
     numpy_names.complete()
@@ -78,15 +81,19 @@ def _complete(teller: Teller, has_tensorflow: bool) -> None:
     attributes.complete(teller)
     merge.complete()
     callbacks.complete(teller)
+    seen.complete()
     checkpoints.complete(teller)
     loading.complete(teller)
-    compiling.complete()
+    compiling.complete(teller)
     calls.complete(teller)
     models.complete()
     preprocessing.complete()
     for name, value in keras_utils.functions(teller).items():
         setattr(keras.utils, name, value)
     tensorflow1.complete(teller)
-    kfunctions.complete(teller)
+    variables = loose.Loose()
+    loose.complete(variables)
+    torch_tensors.complete()
+    kfunctions.complete(teller, variables)
     modules.complete()
     modules.complete_tensorflow(has_tensorflow)

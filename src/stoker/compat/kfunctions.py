@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from stoker.compat import kmath, krandom, kstate
+from stoker.compat.loose import Loose
 from stoker.compat.lost import Lost
 from stoker.compat.tell import Teller
 
@@ -23,12 +24,12 @@ LOST = {
 }
 
 
-def complete(teller: Teller) -> None:
+def complete(teller: Teller, loose: Loose) -> None:
     """Add what is missing to ``keras.backend``."""
     import sys
 
     names: dict[str, Any] = {name: Lost(f"keras.backend.{name}", remedy) for name, remedy in LOST.items()}
-    names |= kmath.functions() | kstate.functions(teller) | krandom.functions()
+    names |= kmath.functions() | kstate.functions(teller, loose) | krandom.functions()
     for name, value in names.items():
         if name not in vars(keras.backend):
             setattr(keras.backend, name, value)

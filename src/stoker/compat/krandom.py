@@ -77,7 +77,10 @@ def carry_seeds() -> None:
 
     def make_init(original: Callable[..., Any]) -> Callable[..., Any]:
         def __init__(self: Any, *arguments: Any, **options: Any) -> None:
+            held = dict(vars(self).get("_modules") or {})  # PyTorch's constructor forgets what the layer was given before
             original(self, *arguments, **options)
+            if held:
+                vars(self)["_modules"].update(held)
             if _is_own(type(self)) and HOLDER not in self.__dict__:
                 setattr(self, HOLDER, random.SeedGenerator())
 
@@ -96,8 +99,22 @@ def carry_seeds() -> None:
 
         return __call__
 
+    if keras.config.backend() == "torch":
+        wrap(keras.layers.Layer, "__new__", _ready)
     wrap(keras.layers.Layer, "__init__", make_init)
     wrap(keras.layers.Layer, "__call__", make_call)
+
+
+def _ready(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Layers may be given layers before their constructor has called its parent's; PyTorch's modules need to be ready for that."""
+    import torch
+
+    def __new__(kind: Any, *arguments: Any, **options: Any) -> Any:
+        made = original(kind, *arguments, **options)
+        torch.nn.Module.__init__(made)
+        return made
+
+    return __new__
 
 
 def _is_own(kind: type) -> bool:

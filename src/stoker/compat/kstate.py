@@ -12,16 +12,11 @@ import numpy as np
 from keras import ops
 from keras.src.backend.common import global_state
 
+from stoker.compat import kvariables
+from stoker.compat.loose import Loose
 from stoker.compat.tell import Teller
 
 ORDERINGS = {"tf": "channels_last", "th": "channels_first"}
-
-
-def variable(value: Any, dtype: str | None = None, name: str | None = None, constraint: Any = None) -> Any:
-    """A variable that holds a value."""
-    made = keras.Variable(np.asarray(value, dtype=dtype or keras.config.floatx()), dtype=dtype or keras.config.floatx(), name=name)
-    made.constraint = constraint
-    return made
 
 
 def constant(value: Any, dtype: str | None = None, shape: Any = None, name: str | None = None) -> Any:
@@ -30,26 +25,6 @@ def constant(value: Any, dtype: str | None = None, shape: Any = None, name: str 
     if shape is None:
         return made
     return ops.reshape(made, shape) if made.shape != () else ops.broadcast_to(made, shape)
-
-
-def zeros(shape: Any, dtype: str | None = None, name: str | None = None) -> Any:
-    """Zeros."""
-    return ops.zeros(shape, dtype=dtype or keras.config.floatx())
-
-
-def ones(shape: Any, dtype: str | None = None, name: str | None = None) -> Any:
-    """Ones."""
-    return ops.ones(shape, dtype=dtype or keras.config.floatx())
-
-
-def zeros_like(x: Any, dtype: str | None = None, name: str | None = None) -> Any:
-    """Zeros of the shape of ``x``."""
-    return ops.zeros_like(x, dtype=dtype)
-
-
-def ones_like(x: Any, dtype: str | None = None, name: str | None = None) -> Any:
-    """Ones of the shape of ``x``."""
-    return ops.ones_like(x, dtype=dtype)
 
 
 def eye(size: int, dtype: str | None = None, name: str | None = None) -> Any:
@@ -162,7 +137,7 @@ def in_test_phase(x: Any, alt: Any, training: Any = None) -> Any:
 
 
 OWN = (
-    variable, constant, zeros, ones, zeros_like, ones_like, eye, arange, placeholder, get_value, set_value, batch_get_value,
+    constant, eye, arange, placeholder, get_value, set_value, batch_get_value,
     batch_set_value, update, update_add, update_sub, ndim, int_shape, dtype, count_params, cast_to_floatx, print_tensor,
     image_dim_ordering, set_image_dim_ordering, learning_phase, in_train_phase, in_test_phase,
 )
@@ -174,7 +149,7 @@ NO_OPS = {
 }
 
 
-def functions(teller: Teller) -> dict[str, Any]:
+def functions(teller: Teller, loose: Loose) -> dict[str, Any]:
     """Every function by its old name."""
     from stoker.compat.tensorflow1 import Anything
 
@@ -187,4 +162,4 @@ def functions(teller: Teller) -> dict[str, Any]:
 
     made = {function.__name__: function for function in OWN}
     silent = {name: no_op(name, text) for name, text in NO_OPS.items()}
-    return {**made, **silent, "eval": get_value, "get_session": get_session}
+    return {**made, **kvariables.functions(loose), **silent, "eval": get_value, "get_session": get_session}

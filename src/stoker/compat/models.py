@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
 
+from stoker.backend.keras_common import in_order, metric_order
 from stoker.compat.lost import fail
 
 
@@ -21,6 +21,7 @@ def complete() -> None:
     model.to_yaml = to_yaml
     model.reset_states = reset_states
     model.metrics_names = property(metrics_names)
+    model._flatten_metrics_in_order = _flatten_metrics_in_order
     for name in ("model_from_yaml",):
         setattr(keras.models, name, _no_yaml)
 
@@ -53,19 +54,35 @@ def _no_yaml(*arguments: Any, **options: Any) -> Any:
 
 
 def metrics_names(self: Any) -> list[str]:
-    """``loss`` and the names of the metrics, flat, in the order in which ``evaluate`` returns them."""
-    names: list[str] = []
-    for metric in self.metrics:
-        within = getattr(metric, "metrics", None)
-        names += [inner.name for inner in within] if isinstance(within, list) else [metric.name]
-    declared = vars(self).get("_stoker_metrics")
-    if len(names) > 1 or not declared:
-        return [name for name in names if name != "compile_metrics"] or ["loss"]
-    outputs = list(getattr(self, "output_names", ()))
+    """``loss``, the losses of outputs, and the names of the metrics, flat: in the order in which ``evaluate`` returns their values."""
+    measured = getattr(self, "_compile_metrics", None)
+    loss = getattr(self, "_compile_loss", None)
+    if all(part is None or part.built for part in (measured, loss)):
+        return list(in_order(self.get_metrics_result(), metric_order(self))) or ["loss"]
+    return _declared_names(self)
+
+
+def _declared_names(model: Any) -> list[str]:
+    """The names as far as ``compile`` tells them."""
+    declared, outputs = vars(model).get("_stoker_metrics"), list(getattr(model, "output_names", None) or ())
     if len(outputs) < 2:
-        flat = declared if isinstance(declared, list) else list(np.ravel(list(declared.values())))
+        flat = list(declared.values()) if isinstance(declared, dict) else declared or []
         return ["loss", *keras.tree.flatten(flat)]
-    parts = declared if isinstance(declared, list) else [declared.get(output) or [] for output in outputs]
-    losses = [f"{output}_loss" for output in outputs]
-    return ["loss", *losses, *(f"{output}_{one}" for output, own in zip(outputs, parts, strict=False)
-                               for one in (own if isinstance(own, list) else [own]))]
+    loss = model.loss
+    parts = loss if isinstance(loss, list) else [loss.get(output) if isinstance(loss, dict) else loss for output in outputs]
+    losses = [f"{output}_loss" for output, own in zip(outputs, parts, strict=False) if own is not None]
+    metrics = [declared.get(output) for output in outputs] if isinstance(declared, dict) else declared or []
+    return ["loss", *(losses if len(losses) > 1 else ()), *(
+        f"{output}_{one}" for output, own in zip(outputs, metrics, strict=False)
+        for one in (own if isinstance(own, list) else [own]) if one is not None)]
+
+
+def in_old_order(model: Any, logs: dict[str, Any]) -> list[Any]:
+    """Values of logs in the order of ``metrics_names``, others after."""
+    return list(in_order(logs, metrics_names(model)).values())
+
+
+def _flatten_metrics_in_order(self: Any, logs: dict[str, Any]) -> Any:
+    """What ``train_on_batch`` and ``test_on_batch`` return: the value alone where there is one."""
+    values = in_old_order(self, logs)
+    return values[0] if len(values) == 1 else values

@@ -76,6 +76,8 @@ def _flat(callbacks: Any) -> Iterable[Any]:
 
 
 def _overrides(callback: Any, hook: str) -> bool:
+    if isinstance(callback, keras.callbacks.LambdaCallback) and hook in vars(callback):
+        return True
     mine = getattr(type(callback), hook, None)
     if type(callback).__module__.startswith(("keras.", "stoker.")):
         return False

@@ -1,4 +1,4 @@
-"""Sizes and arguments by position as Keras 1 and 2 took them: ``Convolution2D(32, 3, 3)``, ``Dense(np.prod(shape))``, ``Dense(5, 'uniform')``.
+"""Sizes and arguments by position as Keras 1 and 2 took them: ``Convolution2D(32, 3, 3)``, ``Dense(5, 'uniform')``.
 
 Keras 1 and the Keras 2 that was a package of its own read whole numbers after the filters as the kernel's rows and columns;
 ``tensorflow.keras`` read the second of them as strides. Which of the two a script means, its imports say.
