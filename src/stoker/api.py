@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from stoker.arguments import whole_number
+from stoker.arguments import flag, whole_number
 from stoker.backend.choose import load_backend
 from stoker.errors import OptionError, OptionTypeError, SourceError
 from stoker.feed.feed import Feed
@@ -168,7 +168,7 @@ def fit_generator(
     return fit(
         model, generator, steps_per_epoch=steps_per_epoch, epochs=epochs, verbose=verbose, callbacks=callbacks,
         validation_data=validation_data, validation_steps=validation_steps, class_weight=class_weight,
-        max_queue_size=max_queue_size, workers=workers, processes=use_multiprocessing, shuffle=shuffle,
+        max_queue_size=max_queue_size, workers=workers, processes=flag("use_multiprocessing", use_multiprocessing), shuffle=shuffle,
         initial_epoch=initial_epoch, validation_freq=validation_freq, seed=seed, timeout_s=timeout_s)
 
 
@@ -179,7 +179,7 @@ def evaluate_generator(
     """Loss and metrics over a generator or a Sequence, as Keras 2's method of this name gave them; see ``evaluate``."""
     return evaluate(
         model, generator, steps=steps, callbacks=callbacks, max_queue_size=max_queue_size, workers=workers,
-        processes=use_multiprocessing, verbose=verbose, return_dict=return_dict, timeout_s=timeout_s)
+        processes=flag("use_multiprocessing", use_multiprocessing), verbose=verbose, return_dict=return_dict, timeout_s=timeout_s)
 
 
 def predict_generator(
@@ -189,7 +189,7 @@ def predict_generator(
     """Outputs for every batch of a generator or a Sequence, as Keras 2's method of this name gave them; see ``predict``."""
     return predict(
         model, generator, steps=steps, callbacks=callbacks, max_queue_size=max_queue_size, workers=workers,
-        processes=use_multiprocessing, verbose=verbose, timeout_s=timeout_s)
+        processes=flag("use_multiprocessing", use_multiprocessing), verbose=verbose, timeout_s=timeout_s)
 
 
 def _run_plan(backend: Any, model: Any, source: Any, call: tuple[Any, Any, Any, Any], options: dict[str, Any]) -> RunPlan:

@@ -10,6 +10,8 @@ import math
 import operator
 from typing import Any
 
+import numpy as np
+
 from stoker.errors import OptionError, OptionTypeError
 
 
@@ -27,7 +29,7 @@ def whole_number(name: str, value: Any, minimum: int = 0, *, round_up: bool = Fa
         OptionError: below ``minimum``, NaN or infinite.
     """
     expected = f"a whole number of at least {minimum}"
-    if isinstance(value, bool):
+    if isinstance(value, bool | np.bool_):
         raise OptionTypeError(f"{name} is a bool", got=repr(value), expected=expected, remedy=f"Pass {name} as an int.")
     try:
         number = operator.index(value)
@@ -39,17 +41,40 @@ def whole_number(name: str, value: Any, minimum: int = 0, *, round_up: bool = Fa
 
 
 def _from_float(name: str, value: Any, expected: str, round_up: bool) -> int:
-    if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
+    number = _as_float(value)
+    if number is None:
         raise OptionTypeError(
             f"{name} is no number", got=f"{type(value).__name__} {value!r}", expected=expected,
             remedy=f"Pass {name} as an int.")
-    number = float(value)
     if not math.isfinite(number):
         raise OptionError(f"{name} is not finite", got=repr(value), expected=expected, remedy=f"Pass {name} as an int.")
     if not round_up and number != int(number):
         raise OptionTypeError(
             f"{name} is a fraction", got=repr(value), expected=expected, remedy=f"Pass {name} as an int.")
     return math.ceil(number)
+
+
+def _as_float(value: Any) -> float | None:
+    """The value as a float; None for text, arrays of several numbers, and whatever else is no number."""
+    if isinstance(value, str | bytes) or not hasattr(value, "__float__"):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return ``value`` as a bool.
+
+    Raises:
+        OptionTypeError: something else than a bool, 0 or 1.
+    """
+    if isinstance(value, bool | np.bool_) or (isinstance(value, int | np.integer) and value in (0, 1)):
+        return bool(value)
+    raise OptionTypeError(
+        f"{name} is no bool", got=f"{type(value).__name__} {value!r}", expected="True or False",
+        remedy=f"Pass {name}=True or {name}=False.")
 
 
 def seconds(name: str, value: Any) -> float:
@@ -60,11 +85,11 @@ def seconds(name: str, value: Any) -> float:
         OptionError: NaN, infinite, zero or negative.
     """
     expected = "a number of seconds above 0"
-    if isinstance(value, bool | str | bytes) or not hasattr(value, "__float__"):
+    number = None if isinstance(value, bool | np.bool_) else _as_float(value)
+    if number is None:
         raise OptionTypeError(
             f"{name} is no number", got=f"{type(value).__name__} {value!r}", expected=expected,
             remedy=f"Pass {name} as a float, or None for the default.")
-    number = float(value)
     if not (math.isfinite(number) and number > 0):
         raise OptionError(
             f"{name} is senseless", got=repr(value), expected=expected,

@@ -144,6 +144,41 @@ def test_losses_say_what_targets_are(backend, model, loss, labels, strict):
     assert (port.labels, port.strict) == (labels, strict)
 
 
+def sparse_distance(y_true, y_pred):
+    return keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
+
+
+def test_a_loss_of_ones_own_is_told_apart_by_where_it_comes_from_and_not_by_its_name(backend, model):
+    model.compile("sgd", sparse_distance)
+    port = backend.describe(model).outputs.ports[0]
+    assert (port.labels, port.strict) == (False, False)
+
+
+@pytest.mark.parametrize(("loss", "labels"), [("mse", False), ("sparse_categorical_crossentropy", True), ({"y": "mae"}, False)])
+def test_of_a_model_that_is_not_built_the_loss_is_known(backend, loss, labels):
+    model = keras.Sequential([keras.layers.Dense(2, name="y")])
+    model.compile("sgd", loss)
+    spec = backend.describe(model)
+    assert spec.outputs is None and not spec.is_final and spec.any_output.labels is labels
+
+
+def test_a_model_is_built_by_a_batch_and_then_says_what_it_takes(backend):
+    model = keras.Sequential([keras.layers.Dense(1, name="y")])
+    model.compile("sgd", "mse")
+    with backend.session(model) as session:
+        step = session.begin("train")
+        session.build(batch())
+        spec = backend.describe(model)
+        assert spec.is_final and spec.outputs.names == ["y"] and spec.outputs.ports[0].shape == (None, 1)
+        assert model.optimizer.iterations == 0 and session.read(step(batch()))["loss"] >= 0
+
+
+def test_an_input_may_be_optional(backend):
+    x, y = keras.Input((2,), name="x"), keras.Input((2,), name="y", optional=True)
+    model = keras.Model([x, y], keras.layers.Dense(1)(x))
+    assert [port.needed for port in backend.describe(model).inputs.ports] == [True, False]
+
+
 def test_outputs_without_a_loss_are_not_needed(backend):
     x = keras.Input((2,))
     model = keras.Model(x, [keras.layers.Dense(1, name="a")(x), keras.layers.Dense(1, name="b")(x)])

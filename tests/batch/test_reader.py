@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -156,3 +157,76 @@ def test_class_weights_are_applied_to_every_batch():
     reader = BatchReader(spec(), read_class_weight({0: 1.0, 1: 3.0}, spec().outputs))
     assert reader.read((X, np.array([0, 1, 1, 0])), 0).weights.tolist() == [1, 3, 3, 1]
     assert reader.read((X, np.array([1, 1, 1, 0])), 1).weights.tolist() == [3, 3, 3, 1]
+
+
+def test_the_first_batch_is_read_again_once_it_has_built_the_model():
+    seen = []
+
+    def settle(batch):
+        seen.append(batch.inputs.shape)
+        return spec(labels=True), read_class_weight({0: 2.0, 1: 3.0}, spec().outputs)
+
+    reader = BatchReader(ModelSpec(has_loss=True, is_final=False), settle=settle)
+    first, second = (reader.read((X, np.array([0, 1, 1, 0], "uint8")), index) for index in range(2))
+    assert seen == [(4, 2)] and first.weights.tolist() == [2, 3, 3, 2] and first.form is second.form
+    assert first.targets.dtype == np.uint8
+
+
+def test_a_first_batch_that_the_built_model_cannot_take_is_refused():
+    reader = BatchReader(ModelSpec(has_loss=True, is_final=False), settle=lambda batch: (spec(strict=True), None))
+    with pytest.raises(BatchError, match=r"targets, batch 0"):
+        reader.read((X, Y.repeat(3, 1)), 0)
+
+
+@pytest.mark.parametrize(("labels", "dtype"), [(False, "float32"), (True, "uint8")])
+def test_where_outputs_are_not_known_the_loss_alone_says_what_small_targets_are(labels, dtype):
+    model = ModelSpec(has_loss=True, any_output=Port("", "", labels=labels))
+    assert read((X, [Y.astype("uint8"), Y]), model).targets[0].dtype == dtype
+    with pytest.raises(BatchError, match="Encode"):
+        read((X, Y.astype(str)), model)
+
+
+def test_text_goes_only_where_the_framework_has_it():
+    assert read((X.astype(str), Y), ModelSpec()).inputs.dtype.kind == "U"
+    with pytest.raises(BatchError, match="numbers"):
+        read((X.astype(str), Y), ModelSpec(takes_text=False))
+
+
+@pytest.mark.parametrize("part", ["inputs", "targets"])
+@pytest.mark.parametrize("way", [list, tuple, dict])
+def test_none_for_an_array_that_the_model_needs_is_told(part, way):
+    model = spec(("a", "b"), ("c", "d"), "list")
+    names = {"inputs": ("a", "b"), "targets": ("c", "d")}[part]
+    holes = {name: None if name == names[1] else (X if part == "inputs" else Y) for name in names}
+    item = {"inputs": [X, X], "targets": [Y, Y], part: holes if way is dict else way(holes.values())}
+    with pytest.raises(BatchError, match=f"'{names[1]}'") as caught:
+        read((item["inputs"], item["targets"]), model)
+    assert "None" in caught.value.got and part in caught.value.where
+
+
+@pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn])
+def test_floats_that_numpy_lacks_become_floatx(dtype):
+    batch = read((X.astype(dtype), Y.astype(dtype), Y[:, 0].astype(dtype)))
+    assert {batch.inputs.dtype, batch.targets.dtype, batch.weights.dtype} == {np.dtype("float32")}
+    np.testing.assert_array_equal(batch.inputs, X)
+
+
+def image_spec(**more):
+    return ModelSpec(outputs=Ports("single", (Port("y", "y", shape=(None, 3, 2, 5), strict=True, **more),)), has_loss=True)
+
+
+@pytest.mark.parametrize(
+    ("shape", "made"), [((4,), (4, 1, 1)), ((4, 1), (4, 1)), ((4, 3), (4, 3)), ((4, 3, 2), (4, 3, 2)), ((4, 1, 1), (4, 1, 1)),
+                        ((4, 3, 2, 1), (4, 3, 2, 1))])
+def test_sample_weights_meet_the_losses_row_by_row(shape, made):
+    assert read((X, np.zeros((4, 3, 2, 5), "float32"), np.ones(shape, "float32")), image_spec()).weights.shape == made
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (4, 3, 5), (4, 3, 2, 5), (4, 3, 2, 1, 1)])
+def test_sample_weights_that_fit_no_loss_are_refused(shape):
+    with pytest.raises(BatchError, match=r"sample_weights, batch 5.*\(batch, 3, 2\)"):
+        read((X, np.zeros((4, 3, 2, 5), "float32"), np.ones(shape)), image_spec())
+
+
+def test_sample_weights_may_name_some_outputs_only():
+    assert read((X, [Y, Y], {"d": Y[:, 0]}), spec(outputs=("c", "d"))).weights[0] is None

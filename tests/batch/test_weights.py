@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stoker.batch.spec import Port, Ports
+from stoker.batch.spec import ModelSpec, Port, Ports
 from stoker.batch.weights import read_class_weight
 from stoker.errors import BatchError, OptionError, StokerWarning
 
@@ -14,7 +14,7 @@ LABELS = Ports("single", (Port("y", "y", labels=True),))
 
 
 def weights(class_weight, targets, sample_weights=None, ports=None):
-    return read_class_weight(class_weight, ports).apply(targets, sample_weights, ports, "batch 0")
+    return read_class_weight(class_weight, ports).apply(targets, sample_weights, ModelSpec(outputs=ports), "batch 0")
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,20 @@ def test_none_and_an_empty_dict_are_no_weights():
 def test_targets_are_needed():
     with pytest.raises(BatchError, match="needs targets"):
         weights({0: 1}, None)
+
+
+def test_an_output_may_go_by_the_key_under_which_the_model_gives_it():
+    ports = Ports("dict", (Port("dense", "first"), Port("dense_1", "second")))
+    made = weights({"second": {0: 4, 1: 8}}, {"first": np.array([0, 1]), "second": np.array([0, 1])}, None, ports)
+    assert made["first"].tolist() == [1, 1] and made["second"].tolist() == [4, 8]
+
+
+def test_one_of_a_list_may_be_none():
+    made = weights([None, {0: 4, 1: 8}], [np.array([0, 1]), np.array([0, 1])], None, TWO)
+    assert made[0].tolist() == [1, 1] and made[1].tolist() == [4, 8]
+
+
+def test_targets_without_the_axis_of_the_classes_are_class_numbers_whatever_the_loss():
+    ports = Ports("single", (Port("y", "y", shape=(None, 2, 2)),))
+    assert weights({0: 1, 1: 2}, np.array([[0, 1], [1, 1]]), ports=ports).tolist() == [[1, 2], [2, 2]]
+    assert weights({0: 1, 1: 2}, np.eye(2)[[[0, 1], [1, 1]]], ports=ports).tolist() == [[1, 2], [2, 2]]

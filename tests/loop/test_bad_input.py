@@ -92,7 +92,8 @@ def test_validation_arrays_of_the_wrong_form(model, data):
      ("workers", True, OptionTypeError), ("max_queue_size", 0, OptionError), ("max_queue_size", True, OptionTypeError),
      ("validation_steps", 0, OptionError), ("validation_freq", 0, OptionError), ("verbose", 7, OptionError),
      ("verbose", "loud", OptionTypeError), ("shuffle", "batch", OptionTypeError), ("seed", "x", OptionTypeError),
-     ("timeout_s", -1, OptionError)])
+     ("timeout_s", -1, OptionError), ("steps_per_epoch", np.True_, OptionTypeError), ("workers", np.array([1, 2]), OptionTypeError),
+     ("use_multiprocessing", "yes", OptionTypeError), ("timeout_s", np.array([1, 2]), OptionTypeError)])
 def test_senseless_arguments_are_named_before_anything_is_pulled(model, name, value, error):
     pulled = []
 
@@ -112,7 +113,7 @@ def test_a_fractional_number_of_steps_is_rounded_up(model):
     assert history.records[0].steps == 3
 
 
-@pytest.mark.parametrize("length", [0, -1, 2.5, "3", None])
+@pytest.mark.parametrize("length", [0, -1, 2.5, "3", None, 1 << 70])
 def test_a_length_that_is_none(model, length):
     source = models.Numbered(length)
     with pytest.raises(SourceError):
@@ -164,9 +165,16 @@ def test_class_weights_that_lack_a_class_name_it(model):
         model.fit_generator(models.endless_of(X, Y), 1, verbose=0, class_weight={0: 1.0})
 
 
-def test_an_exhausted_iterator_is_an_error_for_evaluate(model):
-    with pytest.warns(stoker.StokerWarning), pytest.raises(SourceError, match="no batch"):
-        model.evaluate_generator(iter([]), 2)
+def test_an_exhausted_iterator_is_an_error_for_every_call(model):
+    for call in (model.fit_generator, model.evaluate_generator, model.predict_generator):
+        with pytest.raises(SourceError, match="no batch"):
+            call(iter([]), 2, verbose=0)
+
+
+def test_an_iterator_that_ends_with_an_epoch_ends_training_with_a_warning():
+    with pytest.warns(stoker.StokerWarning, match="ended after 0 of 2"):
+        history = models.small_model().fit_generator(iter([(X, Y)] * 2), 2, 3, verbose=0)
+    assert history.epoch == [0]
 
 
 @pytest.mark.parametrize("call", ["fit", "evaluate", "predict"])
@@ -184,3 +192,69 @@ def test_what_is_no_callback_is_refused(model, callback, remedy):
 def test_whole_arrays_in_a_list_are_told_apart_from_batches(model):
     with pytest.raises(BatchError, match="as a tuple"):
         stoker.fit(model, [X, Y], verbose=0)
+
+
+@pytest.mark.parametrize("error", [OSError("disk"), TypeError("mine"), ValueError("mine")])
+def test_an_exception_in_len_is_the_users_own(model, error):
+    class Source(models.Numbered):
+        def __len__(self):
+            raise error
+
+    with pytest.raises(type(error)) as caught:
+        model.fit_generator(Source(3), verbose=0)
+    assert caught.value is error
+
+
+def begun(heard):
+    return keras.callbacks.LambdaCallback(on_train_begin=lambda logs: heard.append("begin"))
+
+
+@pytest.mark.parametrize(
+    "data", [(X.repeat(2, 1), Y), ({"nope": X}, Y), (X, Y.repeat(3, 1)), ([X, X], Y), (X, Y, np.ones((4, 3))), (X, None)])
+def test_validation_arrays_are_judged_before_training_begins(model, data):
+    heard = []
+    with pytest.raises(BatchError, match="validation batch 0"):
+        model.fit_generator(models.endless(), 1, verbose=0, validation_data=data, callbacks=[begun(heard)])
+    assert heard == []
+
+
+def test_names_in_class_weight_are_judged_before_training_begins(model):
+    heard = []
+    for senseless in ({"nope": {0: 1.0}}, {0: "heavy"}):
+        with pytest.raises(OptionError, match="class_weight"):
+            model.fit_generator(models.endless(), 1, verbose=0, class_weight=senseless, callbacks=[begun(heard)])
+    assert heard == []
+
+
+def test_a_model_that_is_built_by_its_first_batch_refuses_it_before_it_trains():
+    model = models.unbuilt_model()
+    for batch, got in (((X, Y.repeat(3, 1)), r"\(4, 3\)"), (({"nope": X}, Y), "nope")):
+        with pytest.raises(ValueError, match=got):
+            model.fit_generator(iter([batch]), 1, verbose=0)
+    assert model.optimizer.iterations == 0
+    assert model.fit_generator(models.endless(), 2, verbose=0).history["loss"]
+
+
+def test_batches_of_many_lengths_go_through_a_sequential_without_input():
+    model = keras.Sequential([keras.layers.LSTM(2), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    source = [(np.zeros((2, length, 3), "float32"), np.zeros((2, 1), "float32")) for length in (3, 3, 5, 4)]
+    history = stoker.fit(model, source, epochs=2, verbose=0)
+    assert [record.steps for record in history.records] == [4, 4]
+
+
+def test_an_error_in_a_step_names_its_batch():
+    model = models.subclassed_model()
+    wide = X.repeat(2, 1)
+    for call in (model.fit_generator, model.evaluate_generator):
+        with pytest.raises(Exception) as caught:
+            call(iter([(X, Y), (wide, Y)]), 2, verbose=0)
+        assert "raised by the model's step on batch 1: inputs float32 (4, 4), targets float32 (4, 1)" in caught.value.__notes__
+
+
+def test_text_for_a_model_that_does_not_say_what_it_takes():
+    model = models.subclassed_model()
+    model.fit_generator(iter([(X, Y)]), 1, verbose=0)
+    with pytest.raises(Exception) as caught:
+        model.fit_generator(iter([(X.astype(str), Y)]), 1, verbose=0)
+    assert isinstance(caught.value, BatchError) or caught.value.__notes__

@@ -92,6 +92,11 @@ def test_batch_logs_are_a_dict_whichever_way_they_are_read():
     assert list(logs()) == list(full) and list(logs().values()) == [3, 4, 0.5] and logs() == full
     assert json.loads(json.dumps(logs())) == full and type(pickle.loads(pickle.dumps(logs()))) is dict
     assert logs().pop("loss") == 0.5 and repr(logs()) == repr(full)
+    assert logs().setdefault("loss", 99) == 0.5 and logs().popitem() == ("loss", 0.5)
+    assert list(reversed(logs())) == ["loss", "size", "batch"] and logs() != {"batch": 3, "size": 4}
+    shorter = logs()
+    del shorter["loss"]
+    assert shorter == {"batch": 3, "size": 4}
     with pytest.raises(KeyError):
         logs()["nothing"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import keras
 import linear
 import numpy as np
 import pytest
@@ -180,3 +181,46 @@ def test_evaluate_and_predict_keep_order_and_count_rows():
 
 def test_evaluate_gives_a_scalar_where_there_is_only_a_loss():
     assert isinstance(keras_model(metrics=()).evaluate_generator(Pairs()), float)
+
+
+def shortfall(y_true, y_pred):
+    """A metric that wraps around where small unsigned targets reach it as they are."""
+    return keras.ops.mean(keras.ops.cast(keras.ops.zeros_like(y_true) - y_true, "float32"))
+
+
+class Subclassed(keras.Model):
+    """A model that does not say what it takes."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(1, kernel_initializer="zeros")
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+def of_every_kind(units, activation=None):
+    """The same model built, built by its first batch, and subclassed, where that has one output."""
+    def dense():
+        return keras.layers.Dense(units, activation, kernel_initializer="zeros")
+
+    said = keras.Sequential([keras.Input((2,) if units == 1 else (None, 2)), dense()])
+    return [said, keras.Sequential([dense()]), *[Subclassed()] * (units == 1)]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "bool"])
+def test_small_targets_reach_metrics_as_floats_in_models_of_every_kind(dtype):
+    made = [(np.ones((4, 2), "float32"), np.full((4, 1), 200).astype(dtype))]
+    for model in of_every_kind(1):
+        model.compile(keras.optimizers.SGD(0.0), "mse", metrics=[shortfall])
+        history = fit(model, endless(made)).history
+        expected = -1.0 if dtype == "bool" else -200.0
+        assert history["shortfall"] == [expected, expected] and history["loss"] == [expected**2] * 2
+
+
+def test_class_weights_of_sequences_are_those_of_each_step_in_models_of_every_kind():
+    x, y = np.zeros((3, 3, 2), "float32"), np.array([[0, 1, 1], [1, 1, 0], [0, 0, 0]])
+    for model in of_every_kind(2, "softmax"):
+        model.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+        history = fit(model, endless([(x, y)]), class_weight={0: 1.0, 1: 5.0}).history
+        np.testing.assert_allclose(history["loss"], np.log(2) * (5 + 4 * 5) / 9, rtol=1e-5)

@@ -123,6 +123,8 @@ def _read(value: Any, path: str, where: str) -> NDArray[Any]:
         value = value.toarray()
     elif hasattr(value, "detach"):
         value = value.detach().cpu()
+        if str(value.dtype).removeprefix("torch.").startswith(("bfloat", "float8")):
+            value = value.float()  # numpy has no such dtypes
     try:
         return np.asarray(value)
     except (ValueError, TypeError) as error:
@@ -186,6 +188,13 @@ def describe(value: Any) -> str:
         return f"a {type(value).__name__} of {len(value)}"
     text = repr(value)
     return "None" if value is None else f"{type(value).__name__} {text if len(text) < 40 else text[:37] + '...'}"
+
+
+def in_words(batch: Batch) -> str:
+    """The arrays of a batch for a message: path, dtype and shape of each."""
+    parts = ("inputs", batch.inputs), ("targets", batch.targets), ("sample_weights", batch.weights)
+    found = [leaf for path, part in parts for leaf in leaves(part, path)]
+    return ", ".join(f"{path} {getattr(array, 'dtype', '')} {tuple(getattr(array, 'shape', ()))}" for path, array in found)
 
 
 def _place(path: str, where: str) -> str:

@@ -16,7 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stoker.batch.form import Batch, common_length, split, split_for_predict, to_arrays
-from stoker.batch.spec import ModelSpec, Port, Ports, arrange, check_input, check_target, input_cast, target_cast
+from stoker.batch.spec import (
+    WEIGHTS,
+    ModelSpec,
+    Port,
+    Ports,
+    arrange,
+    check_input,
+    check_target,
+    check_unknown_input,
+    input_cast,
+    target_cast,
+    weight_shape,
+)
 from stoker.batch.tree import map_leaves
 from stoker.batch.weights import ClassWeights
 from stoker.errors import BatchError
@@ -26,6 +38,7 @@ KNOWN_LIMIT = 256
 
 Build = Callable[[list[NDArray[Any]]], Any]
 AsLeaf = Callable[[Any, str, Any], Build]
+Settle = Callable[[Batch], tuple[ModelSpec, ClassWeights | None]]
 
 
 class BatchReader:
@@ -34,14 +47,28 @@ class BatchReader:
     Args:
         spec: what the model takes.
         class_weights: weights to multiply with, or None.
+        what: how messages name a batch.
         predict: read for predict.
+        settle: called once with the first batch, as far as it can be read without knowing the model; says what is known then. The batch is
+            read again.
     """
 
-    def __init__(self, spec: ModelSpec, class_weights: ClassWeights | None = None, *, predict: bool = False) -> None:
+    def __init__(
+        self, spec: ModelSpec, class_weights: ClassWeights | None = None, *, what: str = "batch", predict: bool = False,
+        settle: Settle | None = None,
+    ) -> None:
         self._spec = spec
         self._class_weights = class_weights
+        self._what = what
+        self._index = 0
         self._predict = predict
+        self._settle = settle
         self._known: dict[Any, tuple[Build, int]] = {}
+
+    @property
+    def place(self) -> str:
+        """The batch that was read last, for messages."""
+        return f"{self._what} {self._index}"
 
     def read(self, item: Any, index: int) -> Batch:
         """Read one item.
@@ -56,26 +83,32 @@ class BatchReader:
         Raises:
             BatchError: the item's form, lengths, names, shapes or dtypes are wrong.
         """
+        self._index = index
         found: list[NDArray[Any]] = []
         key = _scan(item, found)
         known = self._known.get(key) if key is not None else None
         if known is None:
-            found, known = self._learn(item, key, f"batch {index}")
+            found, known = self._learn(item, key, self.place)
         build, size = known
         inputs, targets, weights = build(found)
         if self._class_weights is not None:
-            weights = self._class_weights.apply(targets, weights, self._spec.outputs, f"batch {index}")
+            weights = self._class_weights.apply(targets, weights, self._spec, self.place)
         return Batch(inputs, targets, weights, size, known if key is not None else None)
 
     def _learn(self, item: Any, key: Any, where: str) -> tuple[list[NDArray[Any]], tuple[Build, int]]:
         """Check an item in full, and remember what is to be done with its like."""
         parts = split_for_predict(item, where) if self._predict else split(item, where)
-        names = ("inputs", "targets", "sample_weights")
+        names = ("inputs", "targets", WEIGHTS)
         inputs, targets, weights = (to_arrays(part, name, where) for part, name in zip(parts, names, strict=True))
         size = common_length(inputs, targets, weights, where)
         found: list[NDArray[Any]] = []
         numbered = [_numbered(part, found) for part in (inputs, targets, weights)]
         build = self._compile(numbered[0], numbered[1], numbered[2], where)
+        if self._settle is not None:
+            settle, self._settle = self._settle, None
+            inputs, targets, weights = build(found)
+            self._spec, self._class_weights = settle(Batch(inputs, targets, weights, size))
+            build = self._compile(numbered[0], numbered[1], numbered[2], where)
         known = (build, size)
         if key is not None and self._is_as_scanned(item, found):
             if len(self._known) >= KNOWN_LIMIT:
@@ -99,22 +132,26 @@ class BatchReader:
         def as_input(port: Port | None, path: str, leaf: _Numbered) -> Build:
             if port is not None:
                 check_input(port, path, leaf.array, where)
+            else:
+                check_unknown_input(spec, path, leaf.array, where)
             return leaf.build(input_cast(leaf.array.dtype, spec.floatx))
 
         def as_target(port: Port | None, path: str, leaf: _Numbered) -> Build:
+            port = port or spec.any_output
             if port is not None:
                 check_target(port, path, leaf.array, where)
             return leaf.build(target_cast(port, leaf.array.dtype, spec.has_loss, spec.floatx))
 
         def as_weight(port: Port | None, path: str, leaf: _Numbered) -> Build:
-            return leaf.build(None if leaf.array.dtype == spec.floatx else spec.floatx)
+            shape = None if port is None else weight_shape(port, path, leaf.array, where)
+            return leaf.build(None if leaf.array.dtype == spec.floatx else spec.floatx, shape)
 
         outputs = spec.outputs
         single_weight = isinstance(weights, _Numbered) and outputs is not None and outputs.form != "single"
         return _triple(
             _part(inputs, spec.inputs, "inputs", where, as_input),
             _part(targets, outputs, "targets", where, as_target),
-            _part(weights, None if single_weight else outputs, "sample_weights", where, as_weight))
+            _part(weights, None if single_weight else outputs, WEIGHTS, where, as_weight))
 
 
 def _scan(part: Any, found: list[NDArray[Any]]) -> Any:
@@ -141,9 +178,11 @@ class _Numbered:
     number: int
     array: NDArray[Any]
 
-    def build(self, cast: str | None) -> Build:
-        """How the array is had from all that were found, in another dtype if need be."""
+    def build(self, cast: str | None, shape: tuple[int, ...] | None = None) -> Build:
+        """How the array is had from all that were found, in another dtype and shape if need be."""
         number = self.number
+        if shape is not None:
+            return lambda found: found[number].astype(cast or found[number].dtype).reshape(shape)
         if cast is None:
             return lambda found: found[number]
         return lambda found: found[number].astype(cast)

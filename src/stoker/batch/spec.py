@@ -1,7 +1,7 @@
 """What a model takes, and how the arrays of a batch are brought into that form.
 
-Rules: pure; made once for a model by its backend; a model that does not say what it takes (unbuilt, subclassed, with a training
-step of its own) has no ports and takes what comes; a part is matched by name where it is a dict, else by place.
+Rules: pure; made by a model's backend, and anew once the model is built; a model that does not say what it takes (subclassed, with a
+training step of its own) has no ports and takes what comes; a part is matched by name where it is a dict, else by place.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ import numpy as np
 from stoker.errors import BatchError
 
 Form = Literal["single", "list", "dict"]
+WEIGHTS = "sample_weights"
+"""The path of the one part of which any array may be missing."""
+ADDED_TO_NUMPY = 2
+"""What ``dtype.isbuiltin`` says of a dtype that a package has added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +58,25 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """What a model takes; None for what is not known beforehand."""
+    """What a model takes; None for what is not known beforehand.
+
+    Args:
+        inputs: its inputs.
+        outputs: its outputs.
+        floatx: Keras's own float.
+        has_loss: the model's own loss reads the targets.
+        any_output: what holds for the targets of every output, where outputs are not known; None: nothing.
+        takes_text: the framework has arrays of text.
+        is_final: more will not be known once the model is built.
+    """
 
     inputs: Ports | None = None
     outputs: Ports | None = None
     floatx: str = "float32"
     has_loss: bool = False
+    any_output: Port | None = None
+    takes_text: bool = True
+    is_final: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +106,7 @@ def arrange(part: Any, ports: Ports | None, path: str, where: str) -> list[tuple
         return None
     if isinstance(part, dict):
         return _by_name(part, ports, path, where)
-    listed = list(part) if isinstance(part, tuple | list) else [part]
+    listed: list[Any] = list(part) if isinstance(part, tuple | list) else [part]
     if len(listed) != len(ports.ports):
         needed = [port for port in ports.ports if port.needed]
         if len(listed) != len(needed):
@@ -100,20 +117,29 @@ def arrange(part: Any, ports: Ports | None, path: str, where: str) -> list[tuple
         given = iter(listed)
         listed = [next(given) if port.needed else None for port in ports.ports]
     paths = [f"{path}[{number}]" for number in range(len(listed))] if isinstance(part, tuple | list) else [path]
+    for port, place, value in zip(ports.ports, paths, listed, strict=True):
+        if value is None and port.needed and path != WEIGHTS:
+            raise BatchError("an array is missing", got="None", expected=f"an array for {port.name!r}", where=f"{place}, {where}",
+                             remedy="Yield an array for it.")
     return list(zip(ports.ports, paths, listed, strict=True))
 
 
 def _by_name(part: dict[Any, Any], ports: Ports, path: str, where: str) -> list[tuple[Port | None, str, Any]]:
     known = {name for port in ports.ports for name in (port.name, port.key)}
     strange = [key for key in part if key not in known]
-    missing = [port.name for port in ports.ports if port.needed and port.name not in part and port.key not in part]
+    missing = [] if path == WEIGHTS else [
+        port.name for port in ports.ports if port.needed and part.get(port.name) is None and part.get(port.key) is None]
     if strange or missing:
         raise BatchError(
-            "names do not match the model", got=", ".join(map(repr, part)) or "an empty dict",
+            "names do not match the model", got=_given(part) or "an empty dict",
             expected=", ".join(map(repr, ports.names)), where=f"{path}, {where}",
             remedy=f"Rename {', '.join(map(repr, strange))}." if strange else f"Add {', '.join(map(repr, missing))}.")
     found = [(port, port.name if port.name in part else port.key) for port in ports.ports]
     return [(port, f"{path}[{key!r}]", part.get(key)) for port, key in found]
+
+
+def _given(part: dict[Any, Any]) -> str:
+    return ", ".join(f"{key!r}: None" if value is None else repr(key) for key, value in part.items())
 
 
 def check_input(port: Port, path: str, array: Any, where: str) -> None:
@@ -121,7 +147,7 @@ def check_input(port: Port, path: str, array: Any, where: str) -> None:
 
     A last axis of length 1 may be missing or too much: Keras adds it or takes it away.
     """
-    if array.dtype.kind not in _kinds(port.dtype):
+    if _kind(array.dtype) not in _kinds(port.dtype):
         raise BatchError("a dtype that the model cannot take", got=str(array.dtype), expected=port.dtype,
                          where=f"{path}, {where}", remedy=f"Convert it to {port.dtype}.")
     if port.shape is not None and not fits(array.shape, port.shape):
@@ -129,9 +155,16 @@ def check_input(port: Port, path: str, array: Any, where: str) -> None:
                          where=f"{path}, {where}", remedy="Reshape it, or change the model's Input.")
 
 
+def check_unknown_input(spec: ModelSpec, path: str, array: Any, where: str) -> None:
+    """Refuse an input that no model on this framework can take."""
+    if _kind(array.dtype) not in "biufc" and not spec.takes_text:
+        raise BatchError("a dtype that the model cannot take", got=str(array.dtype), expected="numbers",
+                         where=f"{path}, {where}", remedy="Encode it as numbers.")
+
+
 def check_target(port: Port, path: str, array: Any, where: str) -> None:
     """Refuse targets that the output's loss would broadcast or cannot read."""
-    if array.dtype.kind not in "biuf" and port.dtype != "string":
+    if _kind(array.dtype) not in "biuf" and port.dtype != "string":
         raise BatchError("a dtype that the loss cannot take", got=str(array.dtype), expected=port.dtype,
                          where=f"{path}, {where}", remedy="Encode targets as numbers.")
     if port.shape is None or not (port.strict or port.labels):
@@ -141,6 +174,26 @@ def check_target(port: Port, path: str, array: Any, where: str) -> None:
         hint = " or ".join(show(shape) for shape in ((wanted, (*wanted, 1)) if port.labels else (wanted,)))
         raise BatchError("a shape that the loss cannot take", got=str(array.shape), expected=hint, where=f"{path}, {where}",
                          remedy="Reshape the targets, or choose a loss that fits them.")
+
+
+def weight_shape(port: Port, path: str, array: Any, where: str) -> tuple[int, ...] | None:
+    """The shape in which sample weights meet the losses of an output; None where they have it, or it is not known.
+
+    A loss has the shape of the output without the last axis. Weights may lack its later axes, as in Keras 2, or have one more of length 1.
+
+    Raises:
+        BatchError: they fit no such loss.
+    """
+    if port.shape is None or len(port.shape) < 2 or not (port.strict or port.labels):
+        return None
+    losses, shape = port.shape[:-1], array.shape
+    if len(shape) == len(losses) + 1 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) > len(losses) or any(got not in (1, want) for got, want in zip(shape[1:], losses[1:], strict=False) if want is not None):
+        expected = "(batch,)" if len(losses) == 1 else f"(batch,) or {show(losses)}"
+        raise BatchError("a shape that losses cannot be weighted with", got=str(array.shape), expected=expected,
+                         where=f"{path}, {where}", remedy="Yield one weight for each row.")
+    return shape + (1,) * (len(losses) - len(shape)) if len(shape) < len(losses) - 1 else None
 
 
 def fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
@@ -162,7 +215,11 @@ def show(shape: tuple[int | None, ...]) -> str:
 
 
 def input_cast(dtype: np.dtype[Any], floatx: str) -> str | None:
-    """float64 is brought to floatx, as Keras does with arrays, and foreign byte order to this machine's; all else travels as it is."""
+    """float64 is brought to floatx, as Keras does with arrays, so is bfloat16, which frameworks take from numpy in ways of their own, and
+    foreign byte order to this machine's; all else travels as it is.
+    """
+    if dtype.kind == "V":
+        return floatx
     native = dtype.newbyteorder("=")
     if native == np.float64 and floatx != "float64":
         return floatx
@@ -175,6 +232,11 @@ def target_cast(port: Port | None, dtype: np.dtype[Any], has_loss: bool, floatx:
     if small and has_loss and port is not None and not port.labels:
         return floatx
     return input_cast(dtype, floatx)
+
+
+def _kind(dtype: np.dtype[Any]) -> str:
+    """numpy's letter for the kind; that of floats for bfloat16 and its like, which other packages add to numpy."""
+    return "f" if dtype.kind == "V" and dtype.isbuiltin == ADDED_TO_NUMPY else dtype.kind
 
 
 def _kinds(dtype: str) -> str:

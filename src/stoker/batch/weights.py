@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stoker.batch.spec import Ports
+from stoker.batch.spec import ModelSpec, Port, Ports
 from stoker.errors import BatchError, OptionError, warn
 
 
@@ -86,13 +86,13 @@ class ClassWeights:
     def __init__(self, tables: dict[str, ClassTable]) -> None:
         self._tables = tables
 
-    def apply(self, targets: Any, weights: Any, ports: Ports | None, where: str) -> Any:
+    def apply(self, targets: Any, weights: Any, spec: ModelSpec, where: str) -> Any:
         """Multiply the weights of a batch with those of its classes.
 
         Args:
             targets: as the model gets them: an array, or a list, tuple or dict of arrays.
             weights: sample weights: None, array of shape ``(batch, ...)``, or the same form as ``targets``.
-            ports: the model's outputs, where known.
+            spec: what is known of the model.
             where: the place for messages.
 
         Returns:
@@ -101,21 +101,29 @@ class ClassWeights:
         if targets is None:
             raise BatchError("class_weight needs targets", got="None", expected="targets", where=where,
                              remedy="Yield (inputs, targets), or leave class_weight out.")
+        ports = spec.outputs
         if not isinstance(targets, tuple | list | dict):
-            port = ports.ports[0] if ports else None
+            port = ports.ports[0] if ports else spec.any_output
             table = self._tables.get("") or self._tables.get(port.name if port else "")
-            return weights if table is None else _of_one(table, targets, weights, bool(port and port.labels), f"targets, {where}")
+            return weights if table is None else _of_one(table, targets, weights, _are_labels(port, targets), f"targets, {where}")
         keys = list(targets) if isinstance(targets, dict) else list(range(len(targets)))
         names = ports.names if ports else [str(key) for key in keys]
-        made = [self._of_output(name, targets[key], _part(weights, key), ports.ports[place].labels if ports else False, where)
+        made = [self._of_output(name, targets[key], _part(weights, key), ports.ports[place] if ports else spec.any_output, where)
                 for place, (name, key) in enumerate(zip(names, keys, strict=False))]
         return dict(zip(keys, made, strict=True)) if isinstance(targets, dict) else made
 
-    def _of_output(self, name: str, targets: Any, weights: Any, labels: bool, where: str) -> Any:
+    def _of_output(self, name: str, targets: Any, weights: Any, port: Port | None, where: str) -> Any:
         table = self._tables.get(name)
-        if table is not None:
-            return _of_one(table, targets, weights, labels, f"targets[{name!r}], {where}")
+        if table is not None and targets is not None:
+            return _of_one(table, targets, weights, _are_labels(port, targets), f"targets[{name!r}], {where}")
         return np.ones(len(targets), np.float32) if weights is None and targets is not None else weights
+
+
+def _are_labels(port: Port | None, targets: NDArray[Any]) -> bool:
+    """Whether targets are class numbers in any shape: of a sparse loss, or without the axis in which the output has the classes."""
+    if port is None:
+        return False
+    return port.labels or (port.shape is not None and targets.ndim < len(port.shape))
 
 
 def _part(weights: Any, key: Any) -> Any:
@@ -156,7 +164,7 @@ def read_class_weight(class_weight: Any, outputs: Ports | None) -> ClassWeights 
                 "class_weight does not say which output it is for", got=repr(dict(class_weight)),
                 expected=f"a dict keyed by {', '.join(map(repr, outputs.names))}", remedy="Pass {output name: {class: weight}}.")
         return ClassWeights({"": ClassTable(class_weight)})
-    if isinstance(class_weight, Sequence) and outputs is not None and all(isinstance(v, Mapping) for v in class_weight):
+    if isinstance(class_weight, Sequence) and outputs is not None and all(v is None or isinstance(v, Mapping) for v in class_weight):
         return _by_output(dict(zip(outputs.names, class_weight, strict=False)), outputs)
     warn(
         f"class_weight={class_weight!r} is ignored: it is no dict. Pass a dict {{class number: weight}}.")
@@ -164,9 +172,11 @@ def read_class_weight(class_weight: Any, outputs: Ports | None) -> ClassWeights 
 
 
 def _by_output(class_weight: Mapping[Any, Any], outputs: Ports | None) -> ClassWeights:
-    strange = [name for name in class_weight if outputs is not None and name not in outputs.names]
+    known = {key: port.name for port in outputs.ports for key in (port.key, port.name)} if outputs is not None else None
+    strange = [name for name in class_weight if known is not None and name not in known]
     if strange:
         raise OptionError(
             "class_weight names no output of the model", got=", ".join(map(repr, strange)),
             expected=", ".join(map(repr, outputs.names if outputs else ())), remedy="Key it by output name.")
-    return ClassWeights({name: ClassTable(table, str(name)) for name, table in class_weight.items() if table})
+    tables = {name: ClassTable(table, str(name)) for name, table in class_weight.items() if table}
+    return ClassWeights({known[name] if known is not None else name: table for name, table in tables.items()})

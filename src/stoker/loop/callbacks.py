@@ -67,6 +67,17 @@ class BatchLogs(dict[str, Any]):
         self._fill()
         return super().__eq__(other)
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __reversed__(self) -> Iterator[str]:
+        self._fill()
+        return super().__reversed__()
+
+    def __delitem__(self, key: str) -> None:
+        self._fill()
+        super().__delitem__(key)
+
     def __reduce__(self) -> Any:
         return (dict, (dict(self.items()),))
 
@@ -104,6 +115,16 @@ class BatchLogs(dict[str, Any]):
         """Take a value out."""
         self._fill()
         return super().pop(key, *default)
+
+    def popitem(self) -> tuple[str, Any]:
+        """Take the last value out."""
+        self._fill()
+        return super().popitem()
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """The value; ``default``, from now on, where there is none."""
+        self._fill()
+        return super().setdefault(key, default)
 
 
 class Callbacks:

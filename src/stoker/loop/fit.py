@@ -15,6 +15,7 @@ the call alone; every early end has a reason that is told.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -22,7 +23,6 @@ from time import monotonic
 from typing import Any
 
 from stoker.backend.protocol import Phase, Session
-from stoker.batch.reader import BatchReader
 from stoker.batch.weights import read_class_weight
 from stoker.errors import SourceError, warn
 from stoker.feed.feed import Feed
@@ -33,6 +33,7 @@ from stoker.loop.epoch import Listeners, run_epoch
 from stoker.loop.outputs import Outputs
 from stoker.loop.plan import FitPlan, RunPlan, Validation, expected_steps, may_group
 from stoker.loop.progress import Progress, StopReason, text_of
+from stoker.loop.reading import judge_validation, noting, reader_for
 
 
 def fit(plan: FitPlan) -> Any:
@@ -41,13 +42,16 @@ def fit(plan: FitPlan) -> Any:
     Returns:
         ``keras.callbacks.History``; also ``model.history``.
     """
+    spec = plan.backend.describe(plan.model)
+    class_weight = None if read_class_weight(plan.class_weight, spec.outputs) is None else plan.class_weight
+    judge_validation(plan.validation, spec)
     callbacks = Callbacks(plan.callbacks, plan.backend, plan.model)
     history = _history_of(callbacks, plan)
     params = _fit_params(plan)
     callbacks.introduce(params)
     with plan.backend.session(plan.model) as session, _closing(plan.reporter):
         callbacks.attach(session)
-        run = _Fit(plan, callbacks, session, history, params)
+        run = _Fit(dataclasses.replace(plan, class_weight=class_weight), callbacks, session, history, params)
         plan.model.stop_training = False
         plan.model.history = history
         finished = False
@@ -83,29 +87,29 @@ class _Fit:
     def epochs(self, first: int) -> None:
         """Run the epochs from number ``first`` on."""
         plan = self._plan
-        outputs = plan.backend.describe(plan.model).outputs
-        class_weights = read_class_weight(plan.class_weight, outputs)
         plan.feed.plan(epochs=plan.epochs - first, steps=plan.steps)
         plan.feed.before_pass_end = self._session.wait
         plan.feed.on_stall = plan.reporter.stalled
         with plan.feed, self._open_feeds:
             for epoch in range(first, plan.epochs):
-                reader = BatchReader(plan.backend.describe(plan.model), class_weights)
-                if self._epoch(epoch, reader) is not StopReason.COMPLETED or plan.model.stop_training:
+                if self._epoch(epoch) is not StopReason.COMPLETED or plan.model.stop_training:
                     return
 
-    def _epoch(self, epoch: int, reader: BatchReader) -> StopReason:
+    def _epoch(self, epoch: int) -> StopReason:
         """One epoch with its validation, from its first event to its last."""
         plan, callbacks, session = self._plan, self._callbacks, self._session
         began = monotonic()
         callbacks.tell("epoch_begin", epoch, {})
         expected = expected_steps(plan.feed, plan.steps)
         step = session.begin("train")
+        reader = reader_for(plan.backend, plan.model, session, plan.class_weight)
         listeners = self._listeners("train", plan.feed)
         if may_group(plan.feed, plan.is_arrays) and not listeners.hear_batches:
             session.allow_fusing(expected, expected and expected * (plan.epochs - epoch))
         plan.reporter.epoch_begin(epoch, expected, "train", plan.feed.meter.look)
-        progress = run_epoch(plan.feed.epoch(plan.steps), reader.read, step, session, listeners, expected)
+        progress = run_epoch(plan.feed.epoch(plan.steps), reader.read, noting(step, reader), session, listeners, expected)
+        if progress.steps == 0 and not self._history.epoch:
+            raise _no_batch(plan.feed)
         if progress.reason is StopReason.SOURCE_ENDED:
             _warn_of_end(plan.feed, progress, expected)
         if progress.steps == 0:
@@ -142,14 +146,13 @@ class _Fit:
         plan.reporter.epoch_begin(epoch, expected, "validate", feed.meter.look)
         callbacks.tell("test_begin", {})
         step = session.begin("test")
-        reader = BatchReader(plan.backend.describe(plan.model))
+        reader = reader_for(plan.backend, plan.model, session, what="validation batch")
         listeners = self._listeners("test", feed)
         if may_group(feed, validation.is_arrays) and not listeners.hear_batches:
             session.allow_fusing(expected, expected and expected * (plan.epochs - epoch))
-        progress = run_epoch(feed.epoch(validation.steps), reader.read, step, session, listeners, expected)
-        if progress.reason is StopReason.SOURCE_ENDED:
-            _warn_of_end(feed, progress, expected)
-        logs = _result(session, progress, feed)
+        progress = run_epoch(feed.epoch(validation.steps), reader.read, noting(step, reader), session, listeners, expected)
+        _look_at_end(feed, progress, expected)
+        logs = session.result(progress.raw)
         callbacks.tell("test_end", logs)
         plan.reporter.epoch_end(epoch, logs, feed.meter.take(), None)
         return logs
@@ -210,27 +213,36 @@ def _run(plan: RunPlan, phase: Phase, shown: ShownPhase, outputs: Outputs | None
             expected = expected_steps(feed, plan.steps)
             step = session.begin(phase)
             plan.reporter.epoch_begin(0, expected, shown, plan.feed.meter.look)
-            reader = BatchReader(plan.backend.describe(plan.model), predict=phase == "predict")
+            reader = reader_for(plan.backend, plan.model, session, predict=phase == "predict")
             listeners = Listeners(
                 callbacks.batch_begin(phase), callbacks.batch_end(phase), plan.reporter, _stop_flag(plan.model, phase),
                 None if outputs is None else outputs.add)
             if may_group(feed, plan.is_arrays) and not listeners.hear_batches:
                 session.allow_fusing(expected, expected)
-            progress = run_epoch(feed.epoch(plan.steps), reader.read, step, session, listeners, expected)
-            if progress.reason is StopReason.SOURCE_ENDED:
-                _warn_of_end(feed, progress, expected)
-            logs = {} if phase == "predict" else _result(session, progress, feed)
+            progress = run_epoch(feed.epoch(plan.steps), reader.read, noting(step, reader), session, listeners, expected)
+            _look_at_end(feed, progress, expected)
+            logs = {} if phase == "predict" else session.result(progress.raw)
             figures = feed.meter.take()
         callbacks.tell(f"{phase}_end", logs)
         plan.reporter.epoch_end(0, logs, figures, None)
     return logs
 
 
-def _result(session: Session, progress: Progress, feed: Feed) -> dict[str, Any]:
+def _look_at_end(feed: Feed, progress: Progress, expected: int | None) -> None:
+    """Warn where a source ended early; a pass without any batch has no result.
+
+    Raises:
+        SourceError: there was no batch.
+    """
     if progress.steps == 0:
-        raise SourceError("the source gave no batch", got="none", expected="at least one batch", where=feed.source.label,
-                          remedy="Pass an iterator that is not used up.")
-    return session.result(progress.raw)
+        raise _no_batch(feed)
+    if progress.reason is StopReason.SOURCE_ENDED:
+        _warn_of_end(feed, progress, expected)
+
+
+def _no_batch(feed: Feed) -> SourceError:
+    return SourceError("the source gave no batch", got="none", expected="at least one batch", where=feed.source.label,
+                       remedy="Pass an iterator that is not used up.")
 
 
 def _stop_flag(model: Any, phase: Phase) -> Callable[[], bool]:

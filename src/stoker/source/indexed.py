@@ -5,8 +5,11 @@ Rules: duck-typed; a subclass need not call ``super().__init__()``; the length i
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
 
 from stoker.errors import SourceError, SourceStopped
 from stoker.source.protocol import Kind
@@ -53,14 +56,13 @@ class IndexedSource:
         return method is not None and not _does_nothing(method)
 
     def length(self) -> int:
-        """Batches in a pass, asked anew."""
-        try:
-            length = len(self.original)
-        except (TypeError, ValueError) as error:
+        """Batches in a pass, asked anew; what ``__len__`` itself raises is the user's own, and stays as it is."""
+        given = type(self.original).__len__(self.original)
+        length = int(given) if isinstance(given, int | np.integer) else -1
+        if not 0 <= length <= sys.maxsize:
             raise SourceError(
-                "the source's __len__ gives no length", got=str(error), expected="a whole number above 0",
-                where=self.label, remedy="Return the number of batches in a pass, such as math.ceil(samples / batch_size)."
-            ) from error
+                "the source's __len__ gives no length", got=f"{type(given).__name__} {given!r}"[:80], expected="a whole number above 0",
+                where=self.label, remedy="Return the number of batches in a pass, such as math.ceil(samples / batch_size).")
         if length == 0:
             raise SourceError(
                 "the source is empty", got="length 0", expected="at least one batch", where=self.label,

@@ -117,5 +117,5 @@ def _length_hint(original: Any) -> int | None:
         return None
     try:
         return len(original)
-    except TypeError:
+    except (TypeError, OverflowError):
         return None
