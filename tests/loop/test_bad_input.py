@@ -258,3 +258,12 @@ def test_text_for_a_model_that_does_not_say_what_it_takes():
     with pytest.raises(Exception) as caught:
         model.fit_generator(iter([(X.astype(str), Y)]), 1, verbose=0)
     assert isinstance(caught.value, BatchError) or caught.value.__notes__
+
+
+def test_an_error_in_several_steps_at_once_says_what_batches_they_had():
+    model = models.subclassed_model()
+    model.fit_generator(iter([(X, Y)]), 1, verbose=0)
+    model.compile("sgd", "mse", steps_per_execution=4)
+    with pytest.raises(Exception) as caught:
+        model.fit_generator(models.endless_of(X.repeat(2, 1), Y), 4, verbose=0)
+    assert any("inputs float32 (4, 4)" in note for note in caught.value.__notes__)

@@ -13,8 +13,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from stoker.batch.form import Batch
+from stoker.batch.form import Batch, in_words
 from stoker.batch.spec import ModelSpec, Port, Ports
+from stoker.batch.stack import Stack
 from stoker.errors import OptionTypeError
 
 ELEMENTWISE = frozenset({
@@ -207,6 +208,16 @@ def nesting(model: Any) -> Iterator[None]:
         object.__setattr__(model, "_stoker_depth", depth)
         for variable, value in kept:
             variable.assign(value)
+
+
+@contextmanager
+def telling_of(batches: Stack) -> Iterator[None]:
+    """Within a call on several batches: say of an error which they were."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"raised by the model's step on {len(batches)} batches at once, each like {in_words(next(iter(batches)))}")
+        raise
 
 
 def finish_training(model: Any) -> None:

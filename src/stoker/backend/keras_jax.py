@@ -83,6 +83,10 @@ class JaxSession:
 
     def step_many(self, batches: Stack) -> Raw:
         """See ``Session``."""
+        with common.telling_of(batches):
+            return self._step_many(batches)
+
+    def _step_many(self, batches: Stack) -> Raw:
         if self._state is None or self._program is None:
             self._load(common.as_data(next(iter(batches))))
         choice, program = self._fuser.choice, self._program

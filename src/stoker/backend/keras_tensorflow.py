@@ -59,6 +59,10 @@ class TensorFlowSession(DirectSession):
 
     def step_many(self, batches: Stack) -> Raw:
         """See ``Session``."""
+        with common.telling_of(batches):
+            return self._step_many(batches)
+
+    def _step_many(self, batches: Stack) -> Raw:
         if self._function is None:
             self._function = self.load(self._phase, self.to_tensors(common.as_data(next(iter(batches)))))
         choice, program = self._fuser.choice, self._function
