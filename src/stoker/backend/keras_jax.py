@@ -58,7 +58,7 @@ class JaxSession:
         """See ``Session``."""
         self._hand_out()
         self._phase = phase
-        self._watch.look_after([*self._model.trainable_variables, *self._model.non_trainable_variables])
+        self._watch.look_after(_variables(self._model, phase), _optimizer_place(phase))
         self._variables = self._program = None
         self._fuser.begin(self._model.steps_per_execution if phase != "predict" else 1)
         if phase != "predict":
@@ -187,7 +187,7 @@ class JaxSession:
         if self._variables is None:
             self._build(data)
             self._variables = _variables(self._model, self._phase)
-        self._state = self._watch.take(self._variables, 2 if self._phase == "train" else None)
+        self._state = self._watch.take(self._variables, _optimizer_place(self._phase))
         if self._program is None:
             self._program = program_of(self._model, self._phase, self._state, data)
             self._fuser.take_up(self._program)
@@ -237,6 +237,10 @@ def _variables(model: Any, phase: Phase) -> tuple[list[Any], ...]:
     if phase != "predict":
         made.append(list(model.metrics_variables))
     return tuple(made)
+
+
+def _optimizer_place(phase: Phase) -> int | None:
+    return 2 if phase == "train" else None
 
 
 class JaxBackend(common.KerasCallbacks):

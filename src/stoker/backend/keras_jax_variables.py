@@ -69,10 +69,11 @@ class Watch:
         self._parts: tuple[list[Any], ...] = ()
         self._now: list[list[Lent]] = []
 
-    def look_after(self, variables: list[Any]) -> None:
-        """Keep other threads from variables that a step is going to take, before anything of the user's runs there."""
-        for variable in variables:
-            self._lend(variable, False)
+    def look_after(self, parts: tuple[list[Any], ...], optimizer: int | None) -> None:
+        """Keep other threads from what a step is going to take, as far as it is there, before anything of the user's runs on them."""
+        for place, part in enumerate(parts):
+            for variable in part:
+                self._lend(variable, place == optimizer)
 
     def take(self, parts: tuple[list[Any], ...], optimizer: int | None) -> State:
         """The state of a step: arrays that the variables do not hold; what was assigned to them meanwhile is taken up.
