@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from stoker.feed.load import Load, load_of, pace_of, waits_elsewhere, without_one_step
+from stoker.feed.load import MARGIN, Load, load_of, pace_of, waits_elsewhere, without_one_step
 from stoker.feed.meter import QUICK_S, FeedFigures
 
 SMALL_SHARE = 0.05
@@ -155,23 +155,25 @@ class _Plan:
         workers: how many.
         needed: how many the model needs.
         gain: how many times as many batches it would get.
-        is_short: there are too few cores.
+        is_short: there are too few cores, or just enough: none to spare for moments in which all compute.
+        is_too_much: there are too few.
     """
 
     workers: int
     needed: int
     gain: float
     is_short: bool
+    is_too_much: bool
 
     @classmethod
     def of(cls, load: Load, busy_s: float, cores: int | None, most: int = MOST_ADVISED) -> _Plan:
         """As many as the model needs, and as there is room for."""
         needed, possible = load.needed(busy_s), most
-        is_short = cores is not None and load.core_s > cores * load.step_s
+        is_short = cores is not None and load.core_s * MARGIN > cores * load.step_s
         if cores is not None and is_short:
             possible = min(most, max(1, math.ceil(cores * busy_s / load.core_s)))
         workers = min(needed, possible)
-        return cls(workers, needed, load.gain(workers, busy_s, cores), is_short)
+        return cls(workers, needed, load.gain(workers, busy_s, cores), is_short, load.core_s > (cores or math.inf) * load.step_s)
 
     @property
     def keeps_up(self) -> bool:
@@ -186,7 +188,7 @@ class _Plan:
     def reason(self, cores: int | None) -> str:
         """Why it would."""
         if self.is_short:
-            return f"that is more than {count_of(cores or 1, 'core')} can compute: {CHEAPER}"
+            return f"that is {'more than' if self.is_too_much else 'all that'} {count_of(cores or 1, 'core')} can compute: {CHEAPER}"
         return f"{self.needed} workers would be needed: {CHEAPER}"
 
 

@@ -78,6 +78,8 @@ class Governor:
         self._rate_before = 0.0
         self._crew_before = crewing
         self._is_on_trial = False
+        self._is_moving = False
+        """The stretch after a move is not judged: it holds the start of processes, and what threads made last."""
         self._ceiling = limits.most
         self._floor = 1
         self._calm = 0
@@ -96,7 +98,11 @@ class Governor:
         if stretch.batches < enough or stretch.made < 1 or stretch.elapsed_s < LEAST_S:
             return self.crewing
         self._before = now
+        if self._is_moving:
+            self._is_moving = False
+            return self.crewing
         chosen = self._choose(stretch, batch_bytes)
+        self._is_moving = chosen.processes != self.crewing.processes
         if chosen != self.crewing:
             self._rate_before = stretch.batches / stretch.elapsed_s
             self._crew_before, self.crewing = self.crewing, chosen

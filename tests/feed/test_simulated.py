@@ -1,0 +1,158 @@
+"""The advice holds, and auto comes to it: on machines that are made up, so that no clock decides (``simulated.py``)."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from simulated import Cost, Priced, build, train
+
+from stoker.feed.advice import CHEAPER, verdict
+
+MS = 1e-3
+STEP_S = 10 * MS
+SLEEPS = Cost(wait_s=40 * MS, cpu_s=0.1 * MS)
+HOLDS = Cost(cpu_s=40 * MS, holds_gil=True)
+RELEASES = Cost(cpu_s=40 * MS)
+READS_THEN_HOLDS = Cost(wait_s=30 * MS, cpu_s=6 * MS, holds_gil=True)
+READS_AND_HOLDS = Cost(wait_s=30 * MS, cpu_s=15 * MS, holds_gil=True)
+CROSSES = Cost(cpu_s=2 * MS, cross_s=30 * MS)
+QUICK = Cost(cpu_s=1 * MS)
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    return lambda **world: build(monkeypatch, **world)
+
+
+STARVING = [
+    # source, lane of the first try, words of the verdict, lane that is advised
+    (SLEEPS, False, "waits on I/O", False),
+    (SLEEPS, True, "threads would do", True),
+    (HOLDS, False, "the source holds the GIL: processes would give ~4.0x", True),
+    (HOLDS, True, "would keep up", True),
+    (RELEASES, False, "would keep up", False),
+    (RELEASES, True, "would keep up", True),
+    (READS_THEN_HOLDS, False, "would keep up", False),
+    (CROSSES, True, "would hand them over as they are", False),
+]
+
+
+@pytest.mark.parametrize("cost, processes, words, advised", STARVING)
+def test_the_advised_workers_remove_the_wait(machine, cost, processes, words, advised):
+    before = train(machine(), Priced(cost), STEP_S, workers=1, processes=processes)[-1]
+    found = verdict(before, cores=64)
+    assert before.wait_share > 0.4 and found.bound == "input" and words in found.text
+    assert found.processes is advised
+    after = train(machine(), Priced(cost), STEP_S, workers=found.advised_workers, processes=found.processes)[-1]
+    assert after.wait_share < 0.05 and verdict(after, cores=64).bound in ("model", "balanced")
+
+
+@pytest.mark.parametrize("cost", [SLEEPS, HOLDS, RELEASES])
+def test_one_worker_fewer_than_were_advised_would_not_do(machine, cost):
+    found = verdict(train(machine(), Priced(cost), STEP_S, workers=1, processes=True)[-1])
+    fewer = train(machine(), Priced(cost), STEP_S, workers=found.advised_workers - 2, processes=True)[-1]
+    assert fewer.wait_share > 0.2
+
+
+@pytest.mark.parametrize("cost, lane, workers", [
+    (SLEEPS, "threads", 5), (HOLDS, "processes", 5), (RELEASES, "threads", 5), (READS_AND_HOLDS, "processes", 5), (QUICK, "threads", 1)])
+def test_auto_comes_to_what_is_advised_and_the_wait_goes(machine, cost, lane, workers):
+    figures = train(machine(), Priced(cost), STEP_S, workers="auto", epochs=4)[-1]
+    assert (figures.lane, figures.workers) == (lane, workers)
+    assert figures.wait_share < 0.05 and not figures.auto_limit
+
+
+def test_a_slow_step_is_the_models_own_limit(machine):
+    for options in ({"workers": 1}, {"workers": 1, "processes": True}, {"workers": "auto"}):
+        figures = train(machine(), Priced(QUICK), STEP_S, **options)[-1]
+        assert verdict(figures).bound == "model" and figures.wait_share < 0.01
+
+
+@given(make_s=st.floats(MS, 0.2), step_s=st.floats(MS, 0.05), cpu_share=st.floats(0, 1), holds_gil=st.booleans(), cores=st.integers(1, 64))
+def test_whatever_the_source_the_advice_removes_the_wait_or_says_that_it_will_not(make_s, step_s, cpu_share, holds_gil, cores):
+    cost = Cost(make_s * (1 - cpu_share), make_s * cpu_share, holds_gil=holds_gil)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        before = train(build(monkeypatch, cores=cores), Priced(cost, 60), step_s, workers=1, max_queue_size=128)[-1]
+        after, found = before, verdict(before, cores)
+        for _ in range(3):  # of threads that wait for disk and GIL by turns nobody can tell at once what each would take alone
+            if found.advised_workers is None or "still wait" in found.text:
+                break
+            after = train(
+                build(monkeypatch, cores=cores), Priced(cost, 60), step_s, workers=found.advised_workers,
+                processes=bool(found.processes), max_queue_size=128)[-1]
+            found = verdict(after, cores)
+    assert found.bound != "input" or CHEAPER in found.text or after.wait_share < 0.05
+
+
+@pytest.mark.parametrize("cost, cores, gain", [(HOLDS, 2, 2), (Cost(wait_s=4.0), 64, 64)])
+def test_where_the_model_would_still_wait_it_gains_what_was_said(machine, cost, cores, gain):
+    before = train(machine(cores=cores), Priced(cost), STEP_S / 2, workers=1, max_queue_size=128)[-1]
+    found = verdict(before, cores)
+    assert f"would give ~{gain}" in found.text and "(the model would still wait)" in found.text
+    after = train(
+        machine(cores=cores), Priced(cost), STEP_S / 2, workers=found.advised_workers, processes=found.processes, max_queue_size=128)[-1]
+    assert before.elapsed_s / after.elapsed_s == pytest.approx(gain, rel=0.2)
+
+
+def test_auto_on_too_few_cores_takes_them_all_and_says_what_bounds_it(machine):
+    figures = train(machine(cores=2), Priced(HOLDS), STEP_S, workers="auto", epochs=4)[-1]
+    assert (figures.lane, figures.workers) == ("processes", 2)
+    assert figures.auto_limit == "there are 2 cores" and "more than 2 cores can compute" in verdict(figures, 2).text
+
+
+def test_stragglers_are_evened_out_by_more_slots(machine):
+    uneven = Priced(lambda index: Cost(wait_s=300 * MS if index % 20 == 5 else 1 * MS))
+    before = train(machine(), uneven, 20 * MS, workers=2, max_queue_size=4)[-1]
+    found = verdict(before)
+    assert "all slots were taken behind a slow batch" in found.text and found.advised_workers is None
+    after = train(machine(), uneven, 20 * MS, workers=2, max_queue_size=30)[-1]
+    assert after.wait_share < 0.05 < before.wait_share
+
+
+def test_workers_that_idle_while_the_model_is_compiled_are_not_short_of_slots(machine):
+    first, later = (verdict(figures) for figures in train(machine(), Priced(SLEEPS), STEP_S, workers=2, first_step_s=60.0))
+    assert "slots" not in first.text and "one long step aside" in first.text
+    assert abs(first.advised_workers - later.advised_workers) <= 1
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_a_generator_is_advised_no_workers(machine, processes):
+    def batches():
+        yield from range(200)
+
+    batches.cost = lambda index: HOLDS
+    for workers in (4, "auto"):
+        figures = train(machine(), batches, STEP_S, workers=workers, processes=processes)[-1]
+        found = verdict(figures, 64)
+        assert figures.single_owner and figures.busy_share > 0.9
+        assert found.bound == "input" and found.advised_workers is None
+        assert "a generator has one owner" in found.text and re.search("1 worker makes 2[45] batches/s", found.text)
+        assert (figures.auto_limit == "a generator has one owner") is (workers == "auto")
+
+
+def test_cores_that_others_use_are_not_taken_for_a_disk(machine):
+    figures = train(machine(cores=1, others=9), Priced(RELEASES), STEP_S, workers=2, processes=True)[-1]
+    assert figures.cpu_s < 0.25 * figures.make_s and figures.crowded > 0.8
+    assert "I/O" not in verdict(figures).text
+    quiet = train(machine(), Priced(SLEEPS), STEP_S, workers=2, processes=True)[-1]
+    assert "I/O" in verdict(quiet).text
+
+
+def test_batches_made_on_the_trainings_own_thread(machine):
+    for cost, processes in ((SLEEPS, None), (HOLDS, True)):
+        figures = inline(machine(), cost)
+        found = verdict(figures, 64)
+        assert found.processes is processes and "beside the model" in found.text
+        after = train(machine(), Priced(cost), STEP_S, workers=found.advised_workers, processes=bool(found.processes))[-1]
+        assert after.wait_share < 0.05
+
+
+def inline(world, cost):
+    """Figures of a feed without workers: its batches come when they are asked for."""
+    from stoker.feed.meter import FeedFigures
+
+    make_s = cost.wait_s + cost.cpu_s
+    return FeedFigures("inline", 0, 100, 100 * (make_s + STEP_S), 100 * make_s, 100 * make_s, 100 * cost.cpu_s, 100)
