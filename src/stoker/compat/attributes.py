@@ -187,8 +187,13 @@ class _Layers(list):
         self._teller.tell(
             "model.layers.pop()", "the layer is left out of model.layers, and the model computes as before; write model.pop() for a "
             "Sequential model, or Model(model.input, model.layers[-2].output).")
-        object.__setattr__(self._model, POPPED, {*vars(self._model).get(POPPED, ()), id(layer)})
+        hide(self._model, layer)
         return layer
+
+
+def hide(model: Any, layer: Any) -> None:
+    """Leave a layer out of ``model.layers``."""
+    object.__setattr__(model, POPPED, {*vars(model).get(POPPED, ()), id(layer)})
 
 
 def _told_layers(original: Callable[[Any], Any], teller: Teller) -> Callable[[Any], Any]:

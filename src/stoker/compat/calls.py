@@ -181,10 +181,24 @@ def _predict(original: Callable[..., Any]) -> Callable[..., Any]:
         call = {"batch_size": batch_size, "verbose": verbose, "steps": steps, "callbacks": callbacks}
         x = _in_order(self, x)
         if _is_foreign(x) or (_is_data(x) and not _is_source(x)):
-            return original(self, x, **call)
-        return api.predict(self, x, **_as_processes({**call, **options}))
+            return _as_number(original(self, x, **call))
+        return _as_number(api.predict(self, x, **_as_processes({**call, **options})))
 
     return predict
+
+
+class OneValue(np.ndarray):
+    """An array of one value, of any shape, which ``float()`` takes, as it took every such array before."""
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+
+def _as_number(predicted: Any) -> Any:
+    return predicted.view(OneValue) if isinstance(predicted, np.ndarray) and predicted.size == 1 else predicted
 
 
 def _on_batch(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,6 +15,7 @@ from typing import Any
 import keras
 
 from stoker.compat.calls import ZEROS
+from stoker.compat.graph_losses import with_values
 from stoker.compat.names import binary_accuracies, label, old_metrics
 from stoker.compat.patching import wrap
 from stoker.compat.tell import Teller
@@ -45,7 +46,7 @@ def _compile(original: Callable[..., Any], teller: Teller) -> Callable[..., Any]
         names = list(getattr(self, "output_names", None) or ())
         losses = _for_outputs(_old_losses(loss), loss_weights, names)
         made = None if metrics is None else old_metrics(metrics, len(names))
-        original(self, optimizer=_own(optimizer, self), loss=losses, metrics=binary_accuracies(made, losses, names),
+        original(self, optimizer=_own(optimizer, self), loss=with_values(losses, self), metrics=binary_accuracies(made, losses, names),
                  loss_weights=loss_weights, weighted_metrics=weighted_metrics, **options)
         object.__setattr__(self, "_stoker_metrics", keras.tree.map_structure(label, made))
         remember(self)

@@ -55,6 +55,7 @@ def _complete(teller: Teller, has_tensorflow: bool) -> None:
         calls,
         checkpoints,
         compiling,
+        graph_losses,
         identifiers,
         keras_utils,
         kfunctions,
@@ -79,6 +80,7 @@ def _complete(teller: Teller, has_tensorflow: bool) -> None:
     layers.complete(teller)
     own_layers.complete()
     attributes.complete(teller)
+    graph_losses.complete()
     merge.complete()
     callbacks.complete(teller)
     seen.complete()

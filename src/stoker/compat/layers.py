@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from keras import Sequential, config, initializers, layers
+from keras import Sequential, config, initializers, layers, ops, tree
 from keras.layers import InputLayer
 
 from stoker.compat.lost import Lost
@@ -102,6 +102,10 @@ def complete(teller: Teller) -> None:
     wrap(layers.Layer, "_post_build", _with_weights)
     wrap(Sequential, "add", _rows_first)
     wrap(layers.Layer, "add_weight", _name_first)
+    if config.backend() == "torch":
+        for kind in (layers.RNN, layers.LSTM, layers.GRU, layers.SimpleRNN):
+            if "inner_loop" in vars(kind):
+                wrap(kind, "inner_loop", _of_copies)
 
 
 def _old_layer(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -164,6 +168,17 @@ def _outside_of_functions() -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()
     tensorflow = importlib.import_module("tensorflow")
     return tensorflow.init_scope()  # type: ignore[no-any-return]
+
+
+def _of_copies(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Begin with copies of a stateful layer's states: PyTorch's gradients need what the step is about to write over."""
+
+    def inner_loop(self: Any, sequences: Any, initial_state: Any, *others: Any, **options: Any) -> Any:
+        if self.stateful:
+            initial_state = tree.map_structure(ops.copy, initial_state)
+        return original(self, sequences, initial_state, *others, **options)
+
+    return inner_loop
 
 
 def _name_first(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -128,14 +129,20 @@ def _modern_layer(config: dict[str, Any]) -> dict[str, Any]:
         own = {"batch_shape": shape or own.get("batch_shape"), "dtype": own.get("dtype") or "float32", "name": own["name"]}
     if "layer" in own and isinstance(own["layer"], dict):  # TimeDistributed and Bidirectional
         own["layer"] = _modern({**own["layer"]})
-    is_operation = "trainable" not in own and kind != "InputLayer" and hasattr(operations.numpy, kind)
+    is_operation = "trainable" not in own and kind != "InputLayer" and kind in _kinds()
     return {**config, "class_name": f"{MARK}{kind}" if is_operation else kind, "config": own}
 
 
 def _operations() -> dict[str, Any]:
     """Operations that stand in a graph as layers do, under names that no layer has."""
-    kinds = {name: kind for name, kind in vars(operations.numpy).items() if isinstance(kind, type) and issubclass(kind, KerasSaveable)}
-    return {f"{MARK}{name}": kind for name, kind in kinds.items()}
+    return {f"{MARK}{name}": kind for name, kind in _kinds().items()}
+
+
+@cache
+def _kinds() -> dict[str, Any]:
+    modules = (operations.numpy, operations.core, operations.math, operations.nn, operations.linalg, operations.image)
+    return {name: kind for module in modules for name, kind in vars(module).items()
+            if isinstance(kind, type) and issubclass(kind, KerasSaveable)}
 
 
 def _with_globals(original: Any) -> Any:
