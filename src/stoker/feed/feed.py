@@ -325,17 +325,18 @@ class Feed:
     def _wait(self) -> None:
         """Wait for the next ticket, through the ends of as many passes as it takes."""
         began, pump = self.meter.clock(), self._open_pump()
+        wait = pump.wait if self._ahead else pump.wait_here
         if self.meter.wants_probe:
             self.meter.probed(lateness_s())
-        pump.wait(self)
+        wait(self)
         while not self.is_served():
             if self._adaptation is not None and self._adaptation.is_ready_to_move:
-                pump = self._move(self._adaptation)
+                wait = self._move(self._adaptation).wait
             elif self.course.at_pass_end:
                 self._end_pass()
             else:
                 break
-            pump.wait(self)
+            wait(self)
         self.meter.waited(began, self.window)
 
     def _finish_epoch(self) -> None:

@@ -8,7 +8,7 @@ from time import thread_time
 
 from stoker.feed.local import LocalLane
 from stoker.feed.messages import Ask, Got, Reply
-from stoker.feed.reuse import ReuseWatch
+from stoker.feed.reuse import ReuseWatch, is_flat
 from stoker.feed.worker import make
 from stoker.outcome import Value
 from stoker.source.protocol import Source
@@ -35,16 +35,17 @@ class InlineLane(LocalLane):
         self._asks.extend(asks)
 
     def receive(self, timeout_s: float) -> list[Reply]:
-        if not self._asks:
-            return []
-        ask = self._asks.popleft()
+        return [self.make(self._asks.popleft())] if self._asks else []
+
+    def make(self, ask: Ask) -> Got:
+        """Answer an ask here and now."""
         source, watch = self._sources[ask.source]
         began_cpu_s = thread_time()
         outcome, make_s, began_s = make(source, ask)
         cpu_s = thread_time() - began_cpu_s
-        if isinstance(outcome, Value):
+        if type(outcome) is Value and (watch.is_watching or watch.reused or not is_flat(outcome.value)):
             outcome = Value(watch.settle(outcome.value))
-        return [Got(0, ask.source, ask.ticket, outcome, make_s, cpu_s, began_s)]
+        return Got(0, ask.source, ask.ticket, outcome, make_s, cpu_s, began_s)
 
     def at(self, worker: int) -> tuple[int, int] | None:
         return None

@@ -23,6 +23,7 @@ from stoker.feed.faults import (
     owner_died_error,
     patience_s,
 )
+from stoker.feed.inline import InlineLane
 from stoker.feed.lane import Lane
 from stoker.feed.messages import Ask, Died, Got, Reply
 from stoker.feed.meter import Meter
@@ -133,6 +134,17 @@ class Pump:
             self._silence.forgive(self.clock() - began_s - 2 * tick_s)
             if not replies:
                 self._judge_silence(desk)
+
+    def wait_here(self, desk: Desk) -> None:
+        """``wait`` without workers: make what is asked for next on this thread, until the desk is served."""
+        lane = self.lane
+        assert isinstance(lane, InlineLane)
+        while not desk.is_served():
+            desk.fill()
+            ask = desk.window.assign_one()
+            if ask is None:
+                return
+            self._take_up(ask.source, [lane.make(ask)])
 
     def _handle_all(self, replies: list[Reply]) -> None:
         """Take up every reply, and only then raise what is wrong with one of them."""

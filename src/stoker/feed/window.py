@@ -89,6 +89,14 @@ class Window:
             given.setdefault(worker, []).append(self._asks[ticket])
         return given
 
+    def assign_one(self) -> Ask | None:
+        """Give the first waiting ticket to worker 0; for a lane whose only worker is the caller's own thread."""
+        if not self._waiting:
+            return None
+        ticket = self._waiting.popleft()
+        self._assigned[0].append(ticket)
+        return self._asks[ticket]
+
     def _least_busy(self) -> int:
         lengths = list(map(len, self._assigned[:self.active]))
         return lengths.index(min(lengths))
