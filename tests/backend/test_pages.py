@@ -114,7 +114,7 @@ class Images(stoker.Sequence):
 def test_the_slots_of_worker_processes_are_found_and_given_back_before_they_end(ranges, pages, monkeypatch):
     at_close = []
     close = Arena.close
-    monkeypatch.setattr(Arena, "close", lambda arena: (close(arena), at_close.append(dict(ranges.known))))
+    monkeypatch.setattr(Arena, "close", lambda arena, kept=(): (close(arena, kept), at_close.append(dict(ranges.known))))
     with stoker.Feed(Images(), workers=2, processes=True) as feed:
         held = [all(pages.hold(batch)) and all(map(ranges.cover, batch)) for batch in feed.epoch()]
         assert slot_memory_of(next(iter(feed.epoch()))[0]) is not None
