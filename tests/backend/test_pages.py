@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 
@@ -120,3 +122,21 @@ def test_the_slots_of_worker_processes_are_found_and_given_back_before_they_end(
         assert slot_memory_of(next(iter(feed.epoch()))[0]) is not None
     assert all(held) and ranges.calls < 20, "slots are used again"
     assert at_close == [{}] and not ranges.known
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX only")
+@pytest.mark.parametrize("platform, has_it, may", [("gpu", True, True), ("gpu", True, False), ("gpu", False, False), ("cpu", True, False)])
+def test_slots_are_mapped_for_jax_where_its_client_offers_that(platform, has_it, may):
+    from stoker.backend.keras_jax import _device_pages
+
+    ranges = Ranges(1 << 40 if may else 0)
+    client = SimpleNamespace(dma_map=ranges.register, dma_unmap=ranges.unregister) if has_it else SimpleNamespace()
+    pages = _device_pages(SimpleNamespace(platform=platform, client=client))
+    if platform == "cpu" or not has_it:
+        assert pages is None
+        return
+    memory = slots()
+    assert pages.hold([memory[:10]]) == [may] and bool(ranges.known) is may
+    del memory
+    gc.collect()
+    assert not ranges.known

@@ -22,6 +22,7 @@ from stoker.backend.fusing import Fuser, Ways
 from stoker.backend.interrupt import InterruptGuard
 from stoker.backend.jax_program import Program, known_program, program_of
 from stoker.backend.keras_jax_variables import Watch
+from stoker.backend.lag import Lag
 from stoker.backend.pages import RegisteredPages
 from stoker.backend.protocol import Backend, Phase, Raw, Step
 from stoker.batch.form import Batch
@@ -45,6 +46,7 @@ class JaxSession:
         self._watch = Watch(self._hand_out)
         self._program: Program | None = None
         self._fuser = Fuser(Ways(perf_counter, jax.block_until_ready))
+        self._lag = Lag(jax.block_until_ready)
         self._last: Any = None
         self._order: list[str] = []
         self._pages = _device_pages(jax.devices()[0])
@@ -78,7 +80,9 @@ class JaxSession:
             program = self._load(data)
         one, must_wait = program.one, program.must_wait
         if not self._fuser.is_open:
-            return self._run(one, must_wait, data)
+            raw = self._run(one, must_wait, data)
+            self._lag.handed_over(batch, raw)
+            return raw
         return self._fuser.time_one(lambda: self._run(one, must_wait, data), program, lambda: _size_bytes(data))
 
     def step_many(self, batches: Stack) -> Raw:
