@@ -43,8 +43,7 @@ CANNOT_NAMES = {
 CANNOT_OF_BACKEND = {
     "function": "Build a keras.Model of the inputs and outputs, and call predict() on it.",
     "gradients": "Use jax.grad, torch.autograd.grad or tf.GradientTape.", "rnn": "Use keras.layers.RNN with a cell.",
-    "foldl": "Use keras.ops.fori_loop.", "foldr": "Use keras.ops.fori_loop.", "scan": "Use keras.ops.scan.",
-    "ctc_decode": "Use keras.ops.ctc_decode.",
+    "scan": "Use keras.ops.scan.",
 }
 """Function of ``keras.backend`` -> what to write instead."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from stoker.compat import kmath, krandom, kstate
+from stoker.compat import kimages, kmath, krandom, kstate
 from stoker.compat.loose import Loose
 from stoker.compat.lost import Lost
 from stoker.compat.tell import Teller
@@ -18,8 +18,8 @@ LOST = {
     "function": "Build a keras.Model with the inputs and outputs wanted, and call predict() on it.",
     "gradients": "Use jax.grad, torch.autograd.grad or tf.GradientTape of the backend.",
     "rnn": "Use keras.layers.RNN with a cell.",
-    "foldl": "Use keras.ops.fori_loop.", "foldr": "Use keras.ops.fori_loop.", "scan": "Use keras.ops.scan.",
-    "ctc_decode": "Use keras.ops.ctc_decode.",
+    "scan": "Use keras.ops.scan.", "control_flow_ops": "Use keras.ops.cond.",
+    "ctc_label_dense_to_sparse": "keras.ops.ctc_loss takes dense labels.",
     "local_conv1d": "Use keras.ops.", "local_conv2d": "Use keras.ops.",
 }
 
@@ -29,7 +29,7 @@ def complete(teller: Teller, loose: Loose) -> None:
     import sys
 
     names: dict[str, Any] = {name: Lost(f"keras.backend.{name}", remedy) for name, remedy in LOST.items()}
-    names |= kmath.functions() | kstate.functions(teller, loose) | krandom.functions()
+    names |= kmath.functions() | kimages.functions() | kstate.functions(teller, loose) | krandom.functions()
     for name, value in names.items():
         if name not in vars(keras.backend):
             setattr(keras.backend, name, value)

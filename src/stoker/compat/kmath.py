@@ -10,13 +10,15 @@ from typing import Any
 import keras
 from keras import ops
 
+from stoker.compat.kwords import WORDS, by_old_words
+
 DIRECT = {
     "abs": "absolute", "sign": "sign", "square": "square", "log": "log", "exp": "exp", "sin": "sin", "cos": "cos", "round": "round",
     "pow": "power", "clip": "clip", "maximum": "maximum", "minimum": "minimum", "sum": "sum", "mean": "mean", "prod": "prod",
     "max": "max", "min": "min", "any": "any", "all": "all", "std": "std", "var": "var", "logsumexp": "logsumexp", "erf": "erf",
     "equal": "equal", "not_equal": "not_equal", "greater": "greater", "greater_equal": "greater_equal", "less": "less",
     "less_equal": "less_equal", "logical_and": "logical_and", "logical_or": "logical_or", "logical_not": "logical_not",
-    "cast": "cast", "reshape": "reshape", "shape": "shape", "stack": "stack", "dot": "dot", "transpose": "transpose",
+    "cast": "cast", "reshape": "reshape", "shape": "shape", "stack": "stack", "transpose": "transpose",
     "permute_dimensions": "transpose", "squeeze": "squeeze", "tile": "tile", "repeat_elements": "repeat", "reverse": "flip",
     "softmax": "softmax", "sigmoid": "sigmoid", "tanh": "tanh", "softplus": "softplus", "softsign": "softsign", "elu": "elu",
     "stop_gradient": "stop_gradient", "map_fn": "map", "one_hot": "one_hot", "is_tensor": "is_tensor",
@@ -46,9 +48,9 @@ def concatenate(tensors: Any, axis: int = -1) -> Any:
     return ops.concatenate(tensors, axis=axis)
 
 
-def expand_dims(x: Any, axis: int = -1) -> Any:
-    """Add an axis, by default the last."""
-    return ops.expand_dims(x, axis)
+def expand_dims(x: Any, axis: int = -1, dim: int | None = None) -> Any:
+    """Add an axis, by default the last; ``dim`` is Keras 1's word for ``axis``."""
+    return ops.expand_dims(x, axis if dim is None else dim)
 
 
 def flatten(x: Any) -> Any:
@@ -133,42 +135,6 @@ def bias_add(x: Any, bias: Any, data_format: str | None = None) -> Any:
     return ops.add(x, bias)
 
 
-def conv2d(
-    x: Any, kernel: Any, strides: Any = (1, 1), padding: str = "valid", data_format: str | None = None, dilation_rate: Any = (1, 1)
-) -> Any:
-    """Convolution over two axes."""
-    return ops.conv(x, kernel, strides=strides, padding=padding, data_format=data_format, dilation_rate=dilation_rate)
-
-
-def pool2d(
-    x: Any, pool_size: Any, strides: Any = (1, 1), padding: str = "valid", data_format: str | None = None, pool_mode: str = "max"
-) -> Any:
-    """Pooling over two axes."""
-    pool = ops.max_pool if pool_mode == "max" else ops.average_pool
-    return pool(x, pool_size, strides=strides, padding=padding, data_format=data_format)
-
-
-def resize_images(x: Any, height_factor: int, width_factor: int, data_format: str, interpolation: str = "nearest") -> Any:
-    """Images made larger by whole factors."""
-    rows, columns = (2, 3) if data_format == "channels_first" else (1, 2)
-    if interpolation == "nearest":
-        return ops.repeat(ops.repeat(x, height_factor, axis=rows), width_factor, axis=columns)
-    size = (x.shape[rows] * height_factor, x.shape[columns] * width_factor)
-    return ops.image.resize(x, size, interpolation=interpolation, data_format=data_format)
-
-
-def spatial_2d_padding(x: Any, padding: Any = ((1, 1), (1, 1)), data_format: str | None = None) -> Any:
-    """Zeros around images."""
-    if (data_format or keras.config.image_data_format()) == "channels_first":
-        return ops.pad(x, ((0, 0), (0, 0), *padding))
-    return ops.pad(x, ((0, 0), *padding, (0, 0)))
-
-
-def temporal_padding(x: Any, padding: Any = (1, 1)) -> Any:
-    """Zeros before and after the steps of ``(batch, steps, values)``."""
-    return ops.pad(x, ((0, 0), tuple(padding), (0, 0)))
-
-
 def ctc_batch_cost(y_true: Any, y_pred: Any, input_length: Any, label_length: Any) -> Any:
     """CTC loss of each row, of shape ``(batch, 1)``; the last class is the blank, ``y_pred`` are probabilities."""
     logits = ops.log(ops.add(y_pred, keras.config.epsilon()))
@@ -177,13 +143,73 @@ def ctc_batch_cost(y_true: Any, y_pred: Any, input_length: Any, label_length: An
     return ops.expand_dims(loss, -1)
 
 
+def ctc_decode(y_pred: Any, input_length: Any, greedy: bool = True, beam_width: int = 100, top_paths: int = 1) -> Any:
+    """Labels of each row, padded with -1, and their scores; the last class is the blank, ``y_pred`` are probabilities."""
+    logits = ops.log(ops.add(ops.convert_to_tensor(y_pred), keras.config.epsilon()))
+    decoded, scores = ops.ctc_decode(
+        logits, ops.reshape(ops.cast(input_length, "int32"), (-1,)), strategy="greedy" if greedy else "beam_search",
+        beam_width=beam_width, top_paths=top_paths, merge_repeated=greedy, mask_index=logits.shape[-1] - 1)
+    return [decoded[place] for place in range(top_paths)], scores
+
+
+def dot(x: Any, y: Any) -> Any:
+    """Product over the last axis of ``x`` and the last but one of ``y``."""
+    ranks = len(x.shape), len(y.shape)
+    return ops.dot(x, y) if max(ranks) < 3 else ops.tensordot(x, y, axes=[[ranks[0] - 1], [max(ranks[1] - 2, 0)]])
+
+
+def slice(x: Any, start: Any, size: Any) -> Any:
+    """A block of ``size``, from ``start``; a size of -1 is all that is left."""
+    lengths = [x.shape[axis] - first if length == -1 else length
+               for axis, (first, length) in enumerate(zip(start, size, strict=True))]
+    return ops.slice(x, tuple(start), tuple(lengths))
+
+
+def identity(x: Any, name: str | None = None) -> Any:
+    """The same values."""
+    return ops.copy(x)
+
+
+def batch_normalization(x: Any, mean: Any, var: Any, beta: Any, gamma: Any, axis: int = -1, epsilon: float = 1e-3) -> Any:
+    """Shifted and scaled by the moments given, then by ``gamma`` and ``beta``."""
+    scaled = ops.multiply(ops.subtract(x, mean), ops.rsqrt(ops.add(var, epsilon)))
+    return ops.add(ops.multiply(scaled, 1.0 if gamma is None else gamma), 0.0 if beta is None else beta)
+
+
+def normalize_batch_in_training(x: Any, gamma: Any, beta: Any, reduction_axes: Any, epsilon: float = 1e-3) -> Any:
+    """Normalized by the moments of the batch; and those moments."""
+    mean, var = ops.moments(x, axes=tuple(reduction_axes), keepdims=True)
+    kept = [ops.squeeze(moment, axis=tuple(reduction_axes)) for moment in (mean, var)]
+    return batch_normalization(x, mean, var, beta, gamma, epsilon=epsilon), *kept
+
+
+def moving_average_update(x: Any, value: Any, momentum: float) -> Any:
+    """Move a variable towards a value."""
+    return x.assign(ops.add(ops.multiply(x, momentum), ops.multiply(value, 1.0 - momentum)))
+
+
+def foldl(fn: Any, elems: Any, initializer: Any = None, name: str | None = None) -> Any:
+    """Fold the rows of ``elems`` together, from the first on."""
+    rows = list(range(elems.shape[0]))
+    made = elems[rows.pop(0)] if initializer is None else initializer
+    for row in rows:
+        made = fn(made, elems[row])
+    return made
+
+
+def foldr(fn: Any, elems: Any, initializer: Any = None, name: str | None = None) -> Any:
+    """Fold the rows of ``elems`` together, from the last on."""
+    return foldl(fn, ops.flip(elems, axis=0), initializer)
+
+
 OWN = (
     sqrt, argmax, argmin, concatenate, expand_dims, flatten, batch_flatten, batch_dot, repeat, gather, switch, cumsum, cumprod,
-    l2_normalize, relu, hard_sigmoid, in_top_k, bias_add, conv2d, pool2d, resize_images, spatial_2d_padding, temporal_padding,
-    ctc_batch_cost,
+    l2_normalize, relu, hard_sigmoid, in_top_k, bias_add, ctc_batch_cost, ctc_decode, dot, slice, identity, batch_normalization,
+    normalize_batch_in_training, moving_average_update, foldl, foldr,
 )
 
 
 def functions() -> dict[str, Any]:
     """Every function by its old name."""
-    return {**{old: getattr(ops, new) for old, new in DIRECT.items()}, **{function.__name__: function for function in OWN}}
+    direct = {old: by_old_words(getattr(ops, new), WORDS.get(old, ("x",))) for old, new in DIRECT.items()}
+    return {**direct, **{function.__name__: function for function in OWN}}

@@ -109,6 +109,26 @@ def print_tensor(x: Any, message: str = "") -> Any:
     return x
 
 
+def is_placeholder(x: Any) -> bool:
+    """Whether it is an input of a graph."""
+    return isinstance(x, keras.KerasTensor) and isinstance(x._keras_history[0], keras.layers.InputLayer)
+
+
+def is_sparse(tensor: Any) -> bool:
+    """Whether most of it is not stored."""
+    return bool(getattr(tensor, "sparse", False))
+
+
+def to_dense(tensor: Any) -> Any:
+    """The tensor: nothing here is sparse."""
+    return tensor
+
+
+def reset_uids() -> None:
+    """Begin to number layers anew."""
+    keras.backend.clear_session(free_memory=False)
+
+
 def image_dim_ordering() -> str:
     """``tf`` or ``th``."""
     return next(old for old, new in ORDERINGS.items() if new == keras.config.image_data_format())
@@ -139,6 +159,7 @@ def in_test_phase(x: Any, alt: Any, training: Any = None) -> Any:
 OWN = (
     constant, eye, arange, placeholder, get_value, set_value, batch_get_value,
     batch_set_value, update, update_add, update_sub, ndim, int_shape, dtype, count_params, cast_to_floatx, print_tensor,
+    is_placeholder, is_sparse, to_dense, reset_uids,
     image_dim_ordering, set_image_dim_ordering, learning_phase, in_train_phase, in_test_phase,
 )
 
@@ -162,4 +183,5 @@ def functions(teller: Teller, loose: Loose) -> dict[str, Any]:
 
     made = {function.__name__: function for function in OWN}
     silent = {name: no_op(name, text) for name, text in NO_OPS.items()}
-    return {**made, **kvariables.functions(loose), **silent, "eval": get_value, "get_session": get_session}
+    others = {"eval": get_value, "get_variable_shape": int_shape, "py_all": all, "get_session": get_session}
+    return {**made, **kvariables.functions(loose), **silent, **others}
