@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 import stoker
+from tries import in_one_of_five
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 TRAINING = ("keras", "model", "fit_generator", "fit(", "cleanup", "with ", "for ", "print")
@@ -43,6 +44,7 @@ ROWS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name, expression, kind, dtypes, chance, findings", ROWS, ids=[f"{row[0]}-{row[2]}" for row in ROWS])
+@in_one_of_five
 def test_an_example_shows_what_it_is_and_nothing_wrong(name, expression, kind, dtypes, chance, findings):
     scope = sources_of(name)
     profile = stoker.profile(eval(expression, scope), seconds=4)
@@ -59,6 +61,7 @@ def test_an_example_shows_what_it_is_and_nothing_wrong(name, expression, kind, d
 
 
 @pytest.mark.slow
+@in_one_of_five
 def test_the_example_that_needs_processes_is_told_so():
     profile = stoker.profile(eval("Parsed()", sources_of("worker_processes")), seconds=8)
     assert profile.recommendation.processes and profile.recommendation.workers >= 2, str(profile)
