@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from stoker.compat.lost import Lost
+from stoker.compat.patching import before_init
 from stoker.compat.spelling import translate
 from stoker.compat.tell import Teller
 
@@ -110,4 +110,11 @@ def complete(teller: Teller) -> None:
 
     for kind in (EarlyStopping, ReduceLROnPlateau, LearningRateScheduler, ModelCheckpoint, BaseLogger, TensorBoard):
         setattr(keras.callbacks, kind.__name__, kind)
-    keras.callbacks.ProgbarLogger = getattr(keras.callbacks, "ProgbarLogger", None) or Lost("ProgbarLogger", "Pass verbose=1.")
+    before_init(keras.callbacks.ProgbarLogger, _without_mode)
+
+
+def _without_mode(arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
+    """``count_mode`` and ``stateful_metrics`` of Keras 2's ``ProgbarLogger`` are found out by Keras 3 itself."""
+    for name in ("count_mode", "stateful_metrics"):
+        options.pop(name, None)
+    return ()

@@ -38,13 +38,16 @@ class _Enqueuer:
         """Whether ``start`` was called, and ``stop`` was not."""
         return self._feed is not None
 
-    def start(self, workers: int = 1, max_queue_size: int = 10) -> None:
+    def start(self, workers: int = 1, max_queue_size: int = 10, max_q_size: int | None = None, **old: Any) -> None:
         """Begin to make batches.
 
         Args:
             workers: threads or processes; 0 makes each batch when it is taken.
             max_queue_size: batches made ahead.
+            max_q_size: Keras 1's word for it.
+            old: ``nb_worker``, Keras 1's word for ``workers``.
         """
+        workers, max_queue_size = old.get("nb_worker", workers), max_q_size or max_queue_size
         self._feed = Feed(
             open_source(self._source), workers=workers, processes=self._processes, max_queue_size=max_queue_size,
             shuffle=self._shuffle, seed=self._seed)

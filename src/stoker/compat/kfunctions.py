@@ -26,13 +26,10 @@ LOST = {
 
 def complete(teller: Teller, loose: Loose) -> None:
     """Add what is missing to ``keras.backend``."""
-    import sys
-
     names: dict[str, Any] = {name: Lost(f"keras.backend.{name}", remedy) for name, remedy in LOST.items()}
     names |= kmath.functions() | kimages.functions() | kstate.functions(teller, loose) | krandom.functions()
     for name, value in names.items():
         if name not in vars(keras.backend):
             setattr(keras.backend, name, value)
     keras.backend.name_scope = keras.name_scope
-    keras.backend.tf = sys.modules.get("tensorflow") or Lost("K.tf", "Use keras.ops instead of TensorFlow's functions.")
     krandom.carry_seeds()

@@ -6,23 +6,33 @@ a name that is in no table fails at the import, as ever.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.machinery
-import importlib.util
 import sys
+import warnings
 from types import ModuleType
 from typing import Any
 
 import keras
 
+from stoker.compat.gone import Gone, complete_lost
 from stoker.compat.keras_names import GONE, LOST, MODULES, RENAMED, SHORT_MODULES
 from stoker.compat.lost import Lost
+from stoker.compat.restored import RESTORED
+
+COPIES = (
+    "tensorflow.compat.v1.keras", "tensorflow.contrib.keras", "tensorflow.contrib.keras.api.keras", "tensorflow.contrib.keras.python.keras",
+    "tensorflow.python.keras._impl.keras",
+)
+"""Where TensorFlow 1 had Keras beside ``tensorflow.keras``."""
 
 PRIVATE = ("keras.src", "keras._tf_keras")
 
 
 def complete() -> None:
     """Make every module and name of the table."""
+    _restore()
     for module, names in RENAMED.items():
         owner = importlib.import_module(module)
         for old, new in names.items():
@@ -39,27 +49,25 @@ def complete() -> None:
     for old, new in SHORT_MODULES.items():
         if old not in sys.modules:
             _register(old, importlib.import_module(new))
-    for name, remedy in GONE.items():
-        parent = name.rpartition(".")[0]
-        is_part_of_nothing = bool(parent) and importlib.util.find_spec(parent) is None
-        if not is_part_of_nothing and importlib.util.find_spec(name) is None:
-            _stand_in(name, remedy)
+    _complete_gone()
 
 
-def _stand_in(name: str, remedy: str) -> None:
-    """A module of lost names, in the place of one that is gone."""
-    parent = name.rpartition(".")[0]
-    if parent:
-        importlib.import_module(parent)
-    module = _alias(name, ())
-    module.__getattr__ = lambda attribute: _lost(name, attribute, remedy)  # type: ignore[method-assign]
-    _register(name, module)
+def _restore() -> None:
+    """Put small functions where their modules are looked up."""
+    for module, names in RESTORED.items():
+        owner = importlib.import_module(module)
+        for name, value in names.items():
+            if not hasattr(owner, name):
+                setattr(owner, name, value)
 
 
-def _lost(module: str, attribute: str, remedy: str) -> Lost:
-    if attribute.startswith("__"):
-        raise AttributeError(attribute)
-    return Lost(f"{module}.{attribute}", remedy)
+def _complete_gone() -> None:
+    sys.meta_path.append(Gone(GONE))
+    with contextlib.suppress(ImportError, AttributeError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        misc = importlib.import_module("scipy.misc")  # some versions of scipy have it, with nothing in it
+        if not hasattr(misc, "imread"):
+            complete_lost(misc, GONE["scipy.misc"])
 
 
 def complete_tensorflow(is_installed: bool) -> None:
@@ -68,11 +76,11 @@ def complete_tensorflow(is_installed: bool) -> None:
     Args:
         is_installed: TensorFlow itself is there; its own ``tensorflow.python.keras``, which it needs, is then left alone.
     """
-    prefixes = ("tensorflow.keras",) if is_installed else ("tensorflow.keras", "tensorflow.python.keras")
+    own = () if is_installed else ("tensorflow.python.keras",)
     for name in [name for name in sys.modules if name == "keras" or name.startswith("keras.")]:
         if name.startswith(PRIVATE):
             continue
-        for prefix in prefixes:
+        for prefix in ("tensorflow.keras", *COPIES, *own):
             sys.modules[prefix + name.removeprefix("keras")] = sys.modules[name]
 
 

@@ -6,6 +6,7 @@ installed everything else is its own, where it is not, everything else is an err
 
 from __future__ import annotations
 
+import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -22,8 +23,13 @@ from stoker.compat.tell import Teller
 
 SILENT = (
     "ConfigProto", "GPUOptions", "Session", "InteractiveSession", "get_default_graph", "reset_default_graph",
-    "global_variables_initializer", "local_variables_initializer", "tables_initializer",
+    "global_variables_initializer", "local_variables_initializer", "tables_initializer", "initialize_all_variables", "OptimizerOptions",
+    "GraphOptions", "enable_eager_execution", "disable_eager_execution", "enable_v2_behavior", "disable_v2_behavior",
+    "disable_v2_tensorshape", "enable_resource_variables", "disable_resource_variables", "device",
 )
+"""Sessions, graphs and options: calls that do nothing, and are told."""
+
+DTYPES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "bool", "string")
 
 
 class Anything:
@@ -64,9 +70,33 @@ def names(teller: Teller) -> dict[str, Any]:
         keras.utils.set_random_seed(seed)
 
     made: dict[str, Any] = {name: silent(name) for name in SILENT}
-    logging = Anything("logging")
+    made |= {"set_random_seed": set_random_seed, "logging": Anything("logging"), "ERROR": 40, "VERSION": "1.15.0"}
     lost = {name: Lost(f"tensorflow.{name}", remedy) for name, remedy in CANNOT_OF_TENSORFLOW.items()}
-    return lost | made | {"set_random_seed": set_random_seed, "logging": logging, "ERROR": 40}
+    return lost | made
+
+
+def parts(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What is put into modules within ``tensorflow`` where it is missing.
+
+    Args:
+        found: what ``names`` gives.
+    """
+    seed, nothing = found["set_random_seed"], found["Session"]
+
+    def devices(*arguments: Any) -> list[Any]:
+        return []
+
+    config = {"list_physical_devices": devices, "list_logical_devices": devices, "set_visible_devices": nothing,
+              "get_visible_devices": devices}
+    return {
+        "random": {"set_seed": seed, "set_random_seed": seed}, "test": {"is_gpu_available": lambda *a, **o: False,
+                                                                        "gpu_device_name": str, "is_built_with_cuda": lambda: False},
+        "config": config | {"run_functions_eagerly": nothing, "experimental_run_functions_eagerly": nothing},
+        "config.experimental": config | {"set_memory_growth": nothing, "set_virtual_device_configuration": nothing,
+                                         "VirtualDeviceConfiguration": nothing},
+        "config.threading": {"set_intra_op_parallelism_threads": nothing, "set_inter_op_parallelism_threads": nothing},
+        "config.optimizer": {"set_jit": nothing}, "python.client.device_lib": {"list_local_devices": devices},
+    }
 
 
 def complete(teller: Teller) -> None:
@@ -76,14 +106,27 @@ def complete(teller: Teller) -> None:
     found = names(teller)
     if importlib.util.find_spec("tensorflow") is None:
         _let_keras_know()
-        sys.modules["tensorflow"] = _stand_in(found, keras)
-        sys.modules["tensorflow.compat"] = sys.modules["tensorflow"].compat
-        sys.modules["tensorflow.compat.v1"] = sys.modules["tensorflow"].compat.v1
-        sys.modules["tensorflow.python"] = sys.modules["tensorflow"].python
+        _stand_in(found, keras)
     elif "tensorflow" in sys.modules:
         fill(sys.modules["tensorflow"], found)
     else:
         sys.meta_path.insert(0, _WhenImported(found))
+    keras.backend.tf = OfBackend(found)
+
+
+class OfBackend:
+    """``K.tf``: what scripts take of it without any TensorFlow, and TensorFlow itself for all else."""
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self._found = found
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        there = sys.modules.get("tensorflow")
+        if there is None and name in self._found and not isinstance(self._found[name], Lost):
+            return self._found[name]
+        return getattr(there or importlib.import_module("tensorflow"), name)
 
 
 def _let_keras_know() -> None:
@@ -101,6 +144,17 @@ def fill(module: ModuleType, found: dict[str, Any]) -> None:
         if not hasattr(module, name):
             setattr(module, name, value)
     module.keras = keras  # type: ignore[attr-defined]
+    for place, wanted in parts(found).items():
+        owner: Any = module
+        for part in place.split("."):
+            owner = getattr(owner, part, None)
+        for name, value in wanted.items():
+            if owner is not None and not hasattr(owner, name):
+                setattr(owner, name, value)
+    v1 = getattr(getattr(module, "compat", None), "v1", None)
+    if v1 is not None:
+        v1.keras = keras
+        vars(v1)["keras"] = keras
 
 
 class _WhenImported(importlib.abc.MetaPathFinder):
@@ -143,15 +197,21 @@ class _Filling(importlib.abc.Loader):
         self._inner.exec_module(module)
         sys.modules.update(kept)
         fill(module, self._found)
+        for name in kept:  # TensorFlow's own Keras 2 would not go together with Keras 3's models
+            sys.modules[name.replace("tensorflow.keras", "tensorflow.python.keras", 1)] = kept[name]
 
 
-def _stand_in(found: dict[str, Any], keras: Any) -> ModuleType:
-    """A module in the place of TensorFlow where that is not installed."""
-    module = _module("tensorflow", found | {"keras": keras, "__version__": "1.15.0", "__path__": []})
-    module.python = _module("tensorflow.python", {"__path__": []})  # type: ignore[attr-defined]
-    v1 = _module("tensorflow.compat.v1", found | {"keras": keras})
-    module.compat = _module("tensorflow.compat", {"v1": v1, "__path__": []})  # type: ignore[attr-defined]
-    return module
+def _stand_in(found: dict[str, Any], keras: Any) -> None:
+    """Modules in the place of TensorFlow where that is not installed."""
+    found = found | {name: name for name in DTYPES} | {"keras": keras}
+    within: dict[str, dict[str, Any]] = {
+        "": found | {"__version__": "1.15.0"}, "compat": {}, "compat.v1": found, "python": {}, "python.client": {}, **parts(found)}
+    for name in sorted(within):
+        full = f"tensorflow.{name}".rstrip(".")
+        sys.modules[full] = _module(full, within[name] | {"__path__": []})
+        parent, _, last = full.rpartition(".")
+        if parent:
+            setattr(sys.modules[parent], last, sys.modules[full])
 
 
 def _module(name: str, found: dict[str, Any]) -> ModuleType:
