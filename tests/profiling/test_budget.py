@@ -16,6 +16,7 @@ from stoker.feed.messages import Died
 from stoker.profiling import chance, throughput
 from stoker.profiling.budget import START_PATIENCE_S, Budget, Deadline, Spent
 from stoker.profiling.drawer import Drawer, NotInTime
+from stoker.profiling.memory import small_heap
 from stoker.profiling.profile import Profiler
 from stoker.profiling.throughput import Ran, Rung
 from stoker.source.open import open_source
@@ -64,7 +65,8 @@ def test_one_item_that_stood_still_counts_as_a_few_usual_ones():
 @pytest.mark.parametrize("at", range(1, 40, 4))
 def test_a_machine_that_stands_still_costs_the_first_look_no_items(at, monkeypatch):
     monkeypatch.setattr("stoker.profiling.profile.run", lambda *_: Ran(0, untold="left out"))
-    profile = Profiler(profiled.Plain(), 200, 0.8, Stalling(0.5, at)).profile()
+    with small_heap():
+        profile = Profiler(profiled.Plain(), 200, 0.8, Stalling(0.5, at)).profile()
     assert profile.measured.times.count == 200 and profile.measured.distinct == 40
     assert not profile.measured.chance.untold
 
@@ -143,7 +145,8 @@ def test_a_run_that_nothing_came_of_is_not_told_and_is_no_fault(monkeypatch):
     monkeypatch.setattr(throughput, "_empty", hang)
     ran = throughput.run(profiled.Plain(), Rung("threads", 1), 0.2, 0.01, Stalling())
     assert ran.run is None and "silent" in ran.untold
-    profile = Profiler(profiled.Plain(), 200, 0.8, Stalling()).profile()
+    with small_heap():
+        profile = Profiler(profiled.Plain(), 200, 0.8, Stalling()).profile()
     assert profile.findings == () and not profile.measured.runs
     assert any("1 threads: worker 0 is silent" in reason for reason in profile.measured.unmeasured)
 
