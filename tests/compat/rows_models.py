@@ -267,3 +267,14 @@ def test_the_scale_of_weights_of_zero_is_told():
     model = linear("sgd", 2)
     with pytest.warns(stoker.compat.CompatWarning, match="not 0"):
         model.fit(X, Y, sample_weight=np.r_[np.zeros(8), np.ones(8)], verbose=0)
+
+
+def test_functions_of_tensorflow_in_a_loss_are_told():
+    if keras.config.backend() == "tensorflow":
+        pytest.skip("they work there")
+
+    def loss(y_true, y_pred):
+        return K.tf.reduce_mean(y_pred)
+
+    with pytest.warns(stoker.compat.CompatWarning, match="KERAS_BACKEND=tensorflow"):
+        linear("sgd", 2, loss=loss)

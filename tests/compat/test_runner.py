@@ -227,6 +227,51 @@ def test_check_gives_lines_remedies_and_a_status(script, capsys):
     assert "no Python 3" in capsys.readouterr().out
 
 
+STARRED = """\
+from keras.models import *
+from keras.layers import *
+from keras.engine.topology import load_weights_from_hdf5_group
+from keras.layers.core import NoSuch
+from keras.engine.network import Network
+import tensorflow as tf
+model = Sequential()
+model.add(MaxoutDense(3))
+model.add(Dense(3))
+with tf.Session() as sess:
+    sess.run(tf.global_variables_initializer())
+    sess.run(total)
+opt = Adam(0.1, 0.9, 0.999, 1e-8, 1e-6)
+"""
+
+
+def test_check_looks_names_up_in_keras_as_it_is_installed(script, capsys):
+    from stoker.compat.runner import main
+
+    path = script(STARRED)
+    assert main(["--check", path]) == 1
+    lines = {tuple(line.split(maxsplit=4)[:3]) for line in capsys.readouterr().out.splitlines()}
+    text = {line[0].rpartition(":")[2]: line[1] for line in lines if line[0].startswith(path)}
+    assert text["8"] == text["3"] == text["12"] == "cannot" and (f"{path}:13", "translated", "Adam(by") in lines
+    assert (f"{path}:4", "cannot", "work") in lines and (f"{path}:5", "works", "keras.engine.network.Network") in lines
+    assert not {"9", "11"} & {number for number, status in text.items() if status == "cannot"}
+
+
+def test_what_runs_at_the_end_of_the_process_still_sees_the_script(script, tmp_path):
+    path = script("""
+        import atexit, sys, threading
+        value = 7
+        def later(what):
+            import __main__
+            print(what, __main__.value, sys.argv[1:], flush=True)
+        atexit.register(later, "exit")
+        done = threading.Event()
+        threading.Thread(target=lambda: (done.wait(0.2), later("thread"))).start()
+    """)
+    done = runner(path, "--fast", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == ["exit 7 ['--fast']", "thread 7 ['--fast']"]
+
+
 def test_importing_compat_changes_nothing():
     code = "import sys, stoker.compat; print('keras' in sys.modules, len(sys.meta_path))"
     bare = subprocess.run([sys.executable, "-c", "import sys, stoker; print(False, len(sys.meta_path))"], capture_output=True, text=True)

@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
         if words[:1] == ["run"]:
             from stoker.compat.runner import main as run
 
-            return run(words[1:])
+            return run(words[1:], stays=argv is None)
         if words[:1] == ["profile"]:
             return _profile(words[1:])
         asked = _parser().parse_args(words)

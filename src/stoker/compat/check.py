@@ -1,17 +1,20 @@
 """``stoker run --check``: what a script uses, without running it.
 
-Rules: reads the text alone and imports nothing of the script; each use is listed once, at its first line.
+Rules: reads the text and imports nothing of the script; names are looked up in Keras as it is installed; each use is listed once, at its
+first line.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from dataclasses import dataclass
+import builtins
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from stoker.compat import check_table as table
+from stoker.compat.check_names import MISSING, resolve
 
 Status = Literal["works", "translated", "cannot work"]
 ROOTS = ("keras", "tensorflow", "theano", "cntk", "scipy.misc", "keras_contrib", "keras_preprocessing", "keras_applications")
@@ -37,7 +40,7 @@ class Use:
 def report(path: str) -> tuple[str, bool]:
     """The table for a script as text, and whether nothing in it is known not to work."""
     try:
-        uses = check(Path(path).read_text(encoding="utf-8"))
+        uses = check(Path(path).read_text(encoding="utf-8"), resolve)
     except SyntaxError as error:
         return f"{path}:{error.lineno}: this is no Python 3: {error.msg}. Run 2to3 on it first.", False
     width = max((len(use.what) for use in uses), default=0)
@@ -47,8 +50,12 @@ def report(path: str) -> tuple[str, bool]:
     return "\n".join(lines), not bad
 
 
-def check(text: str) -> list[Use]:
+def check(text: str, look_up: Callable[[list[str]], dict[str, str]] | None = None) -> list[Use]:
     """What a script uses of Keras and of what went with it, in the order of lines.
+
+    Args:
+        text: the script.
+        look_up: says of full names which cannot be used; None goes by the tables alone.
 
     Raises:
         SyntaxError: the text is no Python 3.
@@ -58,7 +65,33 @@ def check(text: str) -> list[Use]:
     found: dict[str, Use] = {}
     for use in sorted(_uses(tree, known), key=lambda use: use.line):
         found.setdefault(use.what, use)
-    return list(found.values())
+    uses = list(found.values())
+    return _looked_up(uses, _of_stars(tree, known), look_up) if look_up is not None else uses
+
+
+def _looked_up(uses: list[Use], of_stars: list[Use], look_up: Callable[[list[str]], dict[str, str]]) -> list[Use]:
+    """The uses, those among them that cannot work marked so; of names that come by a star only these."""
+    names = {use.what: use.what.removeprefix("import ") for use in [*uses, *of_stars] if use.status != "cannot work"}
+    missing = look_up([name for what, name in names.items() if not what.startswith((".", "tensorflow.")) and "(" not in name])
+    made = []
+    for use in [*uses, *of_stars]:
+        remedy = missing.get(names.get(use.what, ""))
+        if remedy is not None and not (use in of_stars and remedy == MISSING):
+            made.append(replace(use, status="cannot work", note=remedy))
+        elif use not in of_stars:
+            made.append(use)
+    return sorted(made, key=lambda use: use.line)
+
+
+def _of_stars(tree: ast.AST, known: dict[str, str]) -> list[Use]:
+    """Every name that the script calls and binds nowhere, as a name of each module of ours that it imports with a star."""
+    modules = [full.removesuffix(".*") for full in known.values() if full.endswith(".*") and _is_ours(full.removesuffix(".*"))]
+    called: dict[str, int] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not hasattr(builtins, node.func.id):
+            called.setdefault(node.func.id, node.lineno)
+    return [Use(line, f"{module}.{name}", "works")
+            for name, line in called.items() if name not in known for module in dict.fromkeys(modules)]
 
 
 def _bindings(tree: ast.AST) -> Iterator[tuple[str, str]]:
@@ -69,10 +102,11 @@ def _bindings(tree: ast.AST) -> Iterator[tuple[str, str]]:
                 yield alias.asname or alias.name.partition(".")[0], alias.name if alias.asname else alias.name.partition(".")[0]
         elif isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
-                yield alias.asname or alias.name, f"{node.module}.{alias.name}"
+                yield alias.asname or (f"{node.module}.*" if alias.name == "*" else alias.name), f"{node.module}.{alias.name}"
 
 
 def _uses(tree: ast.AST, known: dict[str, str]) -> Iterator[Use]:
+    sessions = _sessions(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (_module(node.lineno, alias.name) for alias in node.names if _is_ours(alias.name))
@@ -83,6 +117,21 @@ def _uses(tree: ast.AST, known: dict[str, str]) -> Iterator[Use]:
             yield from _attribute(node, known)
         elif isinstance(node, ast.Call):
             yield from _words(node, known)
+            yield from _results(node, sessions)
+
+
+def _sessions(tree: ast.AST) -> set[str]:
+    """Names that the script binds to sessions of TensorFlow 1."""
+    made = set()
+    for node in ast.walk(tree):
+        pairs = ([(node.value, target) for target in node.targets] if isinstance(node, ast.Assign)
+                 else [(item.context_expr, item.optional_vars) for item in node.items] if isinstance(node, ast.With) else [])
+        made |= {_dotted(target) for value, target in pairs if target is not None and _is_session(value)}
+    return made - {""}
+
+
+def _is_session(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and _dotted(node.func).rpartition(".")[2] in ("Session", "InteractiveSession", "get_session")
 
 
 def _is_ours(module: str) -> bool:
@@ -106,6 +155,15 @@ def _name(line: int, module: str, name: str) -> Use:
         return Use(line, what, "cannot work", table.CANNOT_OF_BACKEND[name])
     if module == "tensorflow" and name in table.CANNOT_OF_TENSORFLOW:
         return Use(line, what, "cannot work", table.CANNOT_OF_TENSORFLOW[name])
+    gone = next((remedy for each, remedy in table.CANNOT_MODULES.items() if module == each or module.startswith(f"{each}.")), None)
+    if gone is not None:
+        return Use(line, what, "cannot work", gone)
+    if module.startswith("tensorflow.train"):
+        return Use(line, what, "cannot work", table.CANNOT_OF_TENSORFLOW["train"])
+    if module in ("tensorflow", "tensorflow.nn", "tensorflow.math", "keras.backend.tf") and name in table.SILENT:
+        return Use(line, what, "translated", "does nothing")
+    if module in ("tensorflow", "tensorflow.nn", "tensorflow.math", "keras.backend.tf") and name not in table.OF_KERAS:
+        return Use(line, what, "works", "TensorFlow's own; in a loss or a layer it needs KERAS_BACKEND=tensorflow")
     if name in table.CANNOT_NAMES:
         return Use(line, what, "cannot work", table.CANNOT_NAMES[name])
     if name in table.TRANSLATED_NAMES:
@@ -127,6 +185,17 @@ def _attribute(node: ast.Attribute, known: dict[str, str]) -> Iterator[Use]:
         yield Use(node.lineno, ".to_yaml", "cannot work", table.CANNOT_NAMES["to_yaml"])
 
 
+def _results(node: ast.Call, sessions: set[str]) -> Iterator[Use]:
+    """What a session is asked to compute."""
+    if not isinstance(node.func, ast.Attribute) or node.func.attr != "run":
+        return
+    asked = _dotted(node.args[0].func) if node.args and isinstance(node.args[0], ast.Call) else ""
+    if asked.endswith("initializer"):
+        return
+    if _dotted(node.func.value) in sessions or _is_session(node.func.value):
+        yield Use(node.lineno, ".run of a session", "cannot work", "Use keras.ops, or a keras.Model and its predict().")
+
+
 def _words(node: ast.Call, known: dict[str, str]) -> Iterator[Use]:
     """Old keywords of a call, and Keras 1's sizes of kernels."""
     called = _dotted(node.func)
@@ -136,6 +205,8 @@ def _words(node: ast.Call, known: dict[str, str]) -> Iterator[Use]:
             yield Use(word.value.lineno, f"{short}({word.arg}=)", "translated", note)
         if short == "merge" and word.arg == "mode" and isinstance(word.value, ast.Lambda):
             yield Use(node.lineno, "merge(mode=lambda)", "cannot work", "Write a Lambda layer that takes the list of tensors.")
+    if short in table.OPTIMIZERS and len(node.args) > 1:
+        yield Use(node.lineno, f"{short}(by position)", "translated", "in the order of Keras 2")
     numbers = [argument for argument in node.args[1:3] if isinstance(argument, ast.Constant) and isinstance(argument.value, int)]
     if short in ("Conv2D", "Convolution2D") and len(numbers) == 2:
         yield Use(node.lineno, f"{short}(n, rows, columns)", "translated", "kernel_size=(rows, columns)")

@@ -29,6 +29,20 @@ TRANSLATED_NAMES = {
 }
 """Attribute or imported name -> what it is now."""
 
+OPTIMIZERS = frozenset({"SGD", "RMSprop", "Adagrad", "Adadelta", "Adam", "Adamax", "Nadam"})
+"""Optimizers whose arguments by position are Keras 2's."""
+
+OF_KERAS = frozenset({"keras", "set_random_seed", "test", "config", "random", "logging", "compat", "python", "VERSION", "__version__"})
+"""What scripts take of TensorFlow that is Keras's, or is translated."""
+
+SILENT = frozenset({
+    "ConfigProto", "GPUOptions", "Session", "InteractiveSession", "get_default_graph", "reset_default_graph",
+    "global_variables_initializer", "local_variables_initializer", "tables_initializer", "initialize_all_variables", "OptimizerOptions",
+    "GraphOptions", "enable_eager_execution", "disable_eager_execution", "enable_v2_behavior", "disable_v2_behavior",
+    "disable_v2_tensorshape", "enable_resource_variables", "disable_resource_variables", "device",
+})
+"""Sessions, graphs and options of TensorFlow: calls that do nothing, and are told."""
+
 CANNOT_NAMES = {
     "to_yaml": "Use to_json(), or save('model.keras').", "model_from_yaml": "Use model_from_json.",
     "MaxoutDense": "Use Dense and Maximum.", "Merge": "Use Concatenate, Add and their like in a functional model.",

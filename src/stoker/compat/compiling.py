@@ -10,6 +10,8 @@ where each model had moments of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import isfunction
+from types import CellType, ModuleType
 from typing import Any
 
 import keras
@@ -44,6 +46,9 @@ def _compile(original: Callable[..., Any], teller: Teller) -> Callable[..., Any]
         if sample_weight_mode is not None:
             teller.tell("compile(sample_weight_mode=)", f"weights of steps are taken as they are; where some are 0, {ZEROS}")
         names = list(getattr(self, "output_names", None) or ())
+        if keras.config.backend() != "tensorflow" and any(map(_uses_tensorflow, keras.tree.flatten([loss, metrics]))):
+            teller.tell("functions of TensorFlow in a loss or a metric", "they take TensorFlow's tensors alone, and this is Keras on "
+                        f"{keras.config.backend()}; set KERAS_BACKEND=tensorflow, or write K functions.")
         losses = _for_outputs(_old_losses(loss), loss_weights, names)
         made = None if metrics is None else old_metrics(metrics, len(names))
         original(self, optimizer=_own(optimizer, self), loss=with_values(losses, self), metrics=binary_accuracies(made, losses, names),
@@ -52,6 +57,24 @@ def _compile(original: Callable[..., Any], teller: Teller) -> Callable[..., Any]
         remember(self)
 
     return compile
+
+
+def _uses_tensorflow(function: Any) -> bool:
+    """Whether a function of the script names the module ``tensorflow``, or ``K.tf``."""
+    if not isfunction(function):
+        return False
+    code, known = function.__code__, dict(function.__globals__)
+    known |= {name: cell.cell_contents for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True) if _is_bound(cell)}
+    named = [known.get(name) for name in (*code.co_names, *code.co_freevars)]
+    is_of_backend = "tf" in code.co_names and any(value is keras.backend for value in named)
+    return is_of_backend or any(isinstance(value, ModuleType) and value.__name__ == "tensorflow" for value in named)
+
+
+def _is_bound(cell: CellType) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
 
 
 def _old_losses(loss: Any) -> Any:

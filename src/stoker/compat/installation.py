@@ -6,8 +6,10 @@ in its teller; installing again does nothing.
 
 from __future__ import annotations
 
+import importlib
 import importlib.abc
 import importlib.util
+import inspect
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -15,6 +17,15 @@ from typing import Any
 
 from stoker.backend.choose import load_backend
 from stoker.compat.tell import Teller
+
+ORDER = (
+    "numpy_names", "optimizers", "identifiers", "layers", "own_layers", "attributes", "graph_losses", "merge", "callbacks", "seen",
+    "checkpoints", "loading", "compiling", "calls", "models", "preprocessing", "keras_utils", "tensorflow1", "torch_tensors",
+)
+"""Parts that stand for themselves, in the order in which they are put in place."""
+
+LAST = ("loose", "kfunctions", "modules")
+"""Parts that need one another, or all that stand before them."""
 
 
 class Installation(importlib.abc.MetaPathFinder):
@@ -46,56 +57,13 @@ def install() -> None:
 
 
 def _complete(teller: Teller, has_tensorflow: bool) -> None:
-    import keras
-
-    import stoker.keras  # noqa: F401  gives models the generator calls
-    from stoker.compat import (
-        attributes,
-        callbacks,
-        calls,
-        checkpoints,
-        compiling,
-        graph_losses,
-        identifiers,
-        keras_utils,
-        kfunctions,
-        layers,
-        loading,
-        loose,
-        merge,
-        models,
-        modules,
-        numpy_names,
-        optimizers,
-        own_layers,
-        preprocessing,
-        seen,
-        tensorflow1,
-        torch_tensors,
-    )
-
-    numpy_names.complete()
-    optimizers.complete(teller)
-    identifiers.complete()
-    layers.complete(teller)
-    own_layers.complete()
-    attributes.complete(teller)
-    graph_losses.complete()
-    merge.complete()
-    callbacks.complete(teller)
-    seen.complete()
-    checkpoints.complete(teller)
-    loading.complete(teller)
-    compiling.complete(teller)
-    calls.complete(teller)
-    models.complete()
-    preprocessing.complete()
-    for name, value in keras_utils.functions(teller).items():
-        setattr(keras.utils, name, value)
-    tensorflow1.complete(teller)
-    variables = loose.Loose()
-    loose.complete(variables)
-    torch_tensors.complete()
-    kfunctions.complete(teller, variables)
-    modules.complete()
-    modules.complete_tensorflow(has_tensorflow)
+    importlib.import_module("stoker.keras")  # gives models the generator calls
+    parts = {name: importlib.import_module(f"stoker.compat.{name}") for name in (*ORDER, *LAST)}
+    for name in ORDER:
+        complete = parts[name].complete
+        complete(*([teller] if inspect.signature(complete).parameters else []))
+    variables = parts["loose"].Loose()
+    parts["loose"].complete(variables)
+    parts["kfunctions"].complete(teller, variables)
+    parts["modules"].complete()
+    parts["modules"].complete_tensorflow(has_tensorflow)

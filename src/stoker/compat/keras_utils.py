@@ -69,6 +69,12 @@ OWN = (
 )
 
 
+def complete(teller: Teller) -> None:
+    """Put the functions into ``keras.utils``."""
+    for name, value in functions(teller).items():
+        setattr(keras.utils, name, value)
+
+
 def functions(teller: Teller) -> dict[str, Any]:
     """What is missing from ``keras.utils``, by name."""
 

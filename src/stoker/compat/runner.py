@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
+from typing import Any
 
 from stoker.compat.tell import is_of_stoker
 
@@ -20,11 +21,13 @@ USAGE = "usage: stoker run [--check] SCRIPT [ARGS...]"
 INTERRUPTED = 130
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str], stays: bool = False) -> int:
     """Run or check a script.
 
     Args:
         argv: ``[--check] SCRIPT [ARGS...]``.
+        stays: the process ends with the script: ``__main__`` and ``sys.argv`` stay the script's, for what runs at the exit of the
+            process and for threads that go on; else what was there is put back.
 
     Returns:
         The exit status.
@@ -44,16 +47,16 @@ def main(argv: list[str]) -> int:
         text, is_fine = report(rest[0])
         print(text)  # noqa: T201
         return 0 if is_fine else 1
-    return run(rest[0], rest[1:])
+    return run(rest[0], rest[1:], stays)
 
 
-def run(script: str, arguments: list[str]) -> int:
-    """Run a script.
+def run(script: str, arguments: list[str], stays: bool = False) -> int:
+    """Run a script; ``stays`` is as in ``main``.
 
     Returns:
         Its exit status; 1 after an error, 130 after Ctrl-C.
     """
-    with _as_main(script, arguments) as module:
+    with _as_main(script, arguments, stays) as module:
         try:
             from stoker.compat.installation import install
 
@@ -79,8 +82,8 @@ def _compiled(script: str) -> CodeType:
 
 
 @contextmanager
-def _as_main(script: str, arguments: list[str]) -> Iterator[ModuleType]:
-    """The module ``__main__``, ``sys.argv`` and ``sys.path`` as the script expects them; what was there comes back afterwards."""
+def _as_main(script: str, arguments: list[str], stays: bool) -> Iterator[ModuleType]:
+    """The module ``__main__``, ``sys.argv`` and ``sys.path`` as the script expects them; what was there comes back, unless they stay."""
     module = ModuleType("__main__")
     vars(module).update(__file__=script, __builtins__=__builtins__, __cached__=None)
     kept = sys.modules.get("__main__"), sys.argv, sys.path[:]
@@ -90,9 +93,13 @@ def _as_main(script: str, arguments: list[str]) -> Iterator[ModuleType]:
     try:
         yield module
     finally:
-        if kept[0] is not None:
-            sys.modules["__main__"] = kept[0]
-        sys.argv, sys.path[:] = kept[1], kept[2]
+        if not stays:
+            _put_back(kept)
+
+
+def _put_back(kept: tuple[Any, list[str], list[str]]) -> None:
+    sys.modules["__main__"] = kept[0]
+    sys.argv, sys.path[:] = kept[1], kept[2]
 
 
 def _status(code: object) -> int:
@@ -130,4 +137,4 @@ def _trimmed(trace: TracebackType | None) -> TracebackType | None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(main(sys.argv[1:], stays=True))

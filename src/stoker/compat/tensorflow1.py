@@ -17,17 +17,9 @@ from typing import Any
 
 from keras.src.utils import module_utils  # has no public name
 
-from stoker.compat.check_table import CANNOT_OF_TENSORFLOW
+from stoker.compat.check_table import CANNOT_OF_TENSORFLOW, SILENT
 from stoker.compat.lost import Lost
 from stoker.compat.tell import Teller
-
-SILENT = (
-    "ConfigProto", "GPUOptions", "Session", "InteractiveSession", "get_default_graph", "reset_default_graph",
-    "global_variables_initializer", "local_variables_initializer", "tables_initializer", "initialize_all_variables", "OptimizerOptions",
-    "GraphOptions", "enable_eager_execution", "disable_eager_execution", "enable_v2_behavior", "disable_v2_behavior",
-    "disable_v2_tensorshape", "enable_resource_variables", "disable_resource_variables", "device",
-)
-"""Sessions, graphs and options: calls that do nothing, and are told."""
 
 DTYPES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "bool", "string")
 
