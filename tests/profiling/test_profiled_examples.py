@@ -64,4 +64,6 @@ def test_an_example_shows_what_it_is_and_nothing_wrong(name, expression, kind, d
 @in_one_of_five
 def test_the_example_that_needs_processes_is_told_so():
     profile = stoker.profile(eval("Parsed()", sources_of("worker_processes")), seconds=8)
+    if profile.measured.crowded is not None and profile.measured.crowded > 0.3:
+        pytest.skip("the machine is so busy that workers beside each other show nothing; test_findings.py holds what follows from runs")
     assert profile.recommendation.processes and profile.recommendation.workers >= 2, str(profile)
