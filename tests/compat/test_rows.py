@@ -24,7 +24,7 @@ def runs():
             command, cwd=HERE.parent.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"})
         for backend in BACKENDS if importlib.util.find_spec(backend)}
-    yield {backend: (*process.communicate(timeout=300), process.returncode) for backend, process in started.items()}
+    yield {backend: (*process.communicate(timeout=900), process.returncode) for backend, process in started.items()}
     for process in started.values():
         process.kill()
         process.wait()

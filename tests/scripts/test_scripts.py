@@ -118,3 +118,41 @@ def test_worker_processes_without_a_main_guard(run):
     for printed, _, _ in run("processes_without_guard.py"):
         assert printed.count("script starts") == 1 and printed.count("script ends") == 1
         assert "loss as computed in other processes True" in printed and "in order True" in printed
+
+
+def test_a_gan_with_one_optimizer(run):
+    for printed, _, _ in run("gan.py"):
+        assert printed.count("apart True moved True") == 7 and "apart False" not in printed and "moved False" not in printed
+        assert 0.4 < number(r"radius (\S+)", printed) < 1.0
+
+
+@pytest.fixture()
+def second(tmp_path):
+    """Runs a script once more in the folders in which it ran before, on all backends at once."""
+    started = []
+
+    def start(script, *arguments):
+        for backend in BACKENDS:
+            started.append(subprocess.Popen(
+                command(script, *arguments), cwd=tmp_path / backend, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                env={**os.environ, "KERAS_BACKEND": backend, "STOKER_PROGRESS": "none"}))
+        for process in started:
+            printed, said = process.communicate(timeout=LIMIT_S)
+            assert process.returncode == 0, printed[-2000:] + said[-4000:]
+            yield printed
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_a_training_that_goes_on_from_its_checkpoint(run, second):
+    for printed, said, folder in run("resume.py", "2"):
+        assert "epochs [0, 1] batches 16" in printed and "validation on (32, 5)" in printed
+        assert number(r"rate (\S+)", printed) == pytest.approx(0.02 / (1 + 0.01 * 16), abs=2e-5)
+        assert [name[:6] for name in files(folder)] == ["run.01", "run.02"]
+    for printed in second("resume.py", "8"):
+        assert "resumed after epoch 2" in printed and "epochs [2, 3, 4, 5, 6, 7] batches 48" in printed
+        assert number(r"rate (\S+)", printed) == pytest.approx(0.02 / (1 + 0.01 * 64), abs=2e-5)
+        assert number(r"acc (\S+)", printed) > 0.8

@@ -28,7 +28,15 @@ BEFORE = "_stoker_graph"
 REMEDY = "Write a layer that takes the tensors, calls self.add_loss(...) in its call, and stands between the inputs and the outputs."
 
 
-class AddedLoss(keras.layers.Layer):
+class End(keras.layers.Layer):
+    """Passes its input on."""
+
+    def compute_output_spec(self, x: Any) -> Any:
+        """A tensor of the same shape; nothing need be traced to know it."""
+        return keras.KerasTensor(x.shape, dtype=x.dtype)
+
+
+class AddedLoss(End):
     """Adds what it is given to the losses."""
 
     def call(self, x: Any) -> Any:
@@ -37,7 +45,7 @@ class AddedLoss(keras.layers.Layer):
         return x
 
 
-class Kept(keras.layers.Layer):
+class Kept(End):
     """Keeps the value of the latest step for the loss function; on compiled steps, of the step that is being traced."""
 
     def call(self, x: Any) -> Any:

@@ -74,9 +74,9 @@ def complete_tensorflow(is_installed: bool) -> None:
     """Let every public module of Keras be imported under ``tensorflow.keras`` too.
 
     Args:
-        is_installed: TensorFlow itself is there; its own ``tensorflow.python.keras``, which it needs, is then left alone.
+        is_installed: TensorFlow itself is there; its own ``tensorflow.python.keras`` is then left alone until it has been imported.
     """
-    own = () if is_installed else ("tensorflow.python.keras",)
+    own = () if is_installed and "tensorflow" not in sys.modules else ("tensorflow.python.keras",)
     for name in [name for name in sys.modules if name == "keras" or name.startswith("keras.")]:
         if name.startswith(PRIVATE):
             continue

@@ -21,6 +21,9 @@ from stoker.compat.check_table import CANNOT_OF_TENSORFLOW, SILENT
 from stoker.compat.lost import Lost
 from stoker.compat.tell import Teller
 
+SWITCHES = ("disable_v2_behavior", "disable_eager_execution", "disable_v2_tensorshape", "disable_resource_variables")
+"""What would take from Keras 3 what it stands on: these do nothing also where TensorFlow has them."""
+
 DTYPES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "bool", "string")
 
 
@@ -144,9 +147,13 @@ def fill(module: ModuleType, found: dict[str, Any]) -> None:
             if owner is not None and not hasattr(owner, name):
                 setattr(owner, name, value)
     v1 = getattr(getattr(module, "compat", None), "v1", None)
-    if v1 is not None:
-        v1.keras = keras
-        vars(v1)["keras"] = keras
+    if v1 is None:
+        return
+    sys.modules.setdefault("tensorflow.compat", module.compat)
+    sys.modules["tensorflow.compat.v1"] = v1  # else an import of this name would make a second module
+    for name, value in {**{name: found[name] for name in SWITCHES}, "keras": keras}.items():
+        setattr(v1, name, value)
+        vars(v1)[name] = value  # TensorFlow wraps its modules, and the wrapper keeps names of its own
 
 
 class _WhenImported(importlib.abc.MetaPathFinder):
