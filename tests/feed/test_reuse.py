@@ -6,6 +6,8 @@ from collections import OrderedDict, namedtuple
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stoker.batch.memory import LARGE_BATCH_BYTES, STEPS_UNDER_WAY
 from stoker.feed.reuse import MOST_WATCHED, WATCHED_BYTES, ReuseWatch
@@ -112,10 +114,32 @@ def _first(item):
 
 def test_tensors_and_frames_that_are_refilled_are_copied():
     torch, pandas = pytest.importorskip("torch"), pytest.importorskip("pandas")
-    tensor, frame = torch.zeros(3), pandas.DataFrame({"a": np.zeros(3)})
+    tensor, frame = torch.zeros(3), pandas.DataFrame({"a": np.zeros(3), "b": ["x", "y", "z"]})
     watch, kept = ReuseWatch(2), []
     for number in range(30):
         tensor[:] = number
         frame.iloc[:, 0] = float(number)
         kept.append(watch.settle((tensor, frame)))
     assert [int(x[0]) for x, _ in kept] == [int(y.iloc[0, 0]) for _, y in kept] == list(range(30))
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 12)), min_size=1, max_size=40))
+def test_overlaps_are_those_of_the_bytes_themselves(pieces):
+    watch, seen = ReuseWatch(1), set()
+    for start, length in pieces:
+        mine = set(range(start, start + length))
+        assert watch._overlaps(start, start + length) == bool(mine & seen)
+        watch._add(start, start + length)
+        seen |= mine
+        assert all(end < start for end, start in zip(watch._ends[:-1], watch._starts[1:], strict=True))
+
+
+def test_views_that_run_backwards_or_skip_are_where_they_are():
+    watch = ReuseWatch(10)
+    large = np.zeros(100)
+    watch.settle((large[40:20:-2],))
+    assert not watch.reused
+    watch.settle((large[41:60],))
+    assert not watch.reused
+    watch.settle((large[22:23],))
+    assert watch.reused

@@ -35,10 +35,13 @@ def test_the_end_of_a_call_tells_of_all_that_died_in_it():
     assert end.endswith(f"; 2 workers died (the last was {KILLED}) and their batches were made again")
 
 
-def test_a_call_of_an_instant_ends_without_a_verdict():
+def test_a_call_of_an_instant_ends_without_advice():
     short = FeedFigures("threads", 1, 100, 0.1, 0.04, 0.09, 0.01, 100)
-    assert closing_line(short) == ""
-    assert closing_line(dataclasses.replace(short, is_auto=True)) == "stoker: workers='auto' settled on workers=1"
+    assert closing_line(short) == "stoker: the model waited for data 40% of the time (input-bound)"
+    assert closing_line(dataclasses.replace(short, is_auto=True)).endswith("(input-bound); workers='auto' settled on workers=1")
+    compiled = dataclasses.replace(short, elapsed_s=5.0, wait_s=2.0, longest_step_s=4.9)
+    assert closing_line(compiled) == "stoker: the model waited for data 40% of the time (input-bound)"
+    assert Told(cores=8).after_epoch(compiled, 3) == ""
     assert closing_line(WAITED).startswith("stoker: the model waited")
 
 

@@ -9,6 +9,7 @@ Rules: containers are made anew always (cheap), arrays only while watching or on
 from __future__ import annotations
 
 import copy
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from typing import Any
 
@@ -33,8 +34,13 @@ class ReuseWatch:
         self._left = bound + 1 + STEPS_UNDER_WAY
         self._more = MOST_WATCHED
         self._bytes = 0
-        self._seen: list[tuple[Any, Any]] = []
+        self._seen: list[Any] = []
         """What came while watching. Kept alive, so that memory that comes twice is the source's doing and not the allocator's."""
+        self._frames: set[int] = set()
+        """The ``id`` of what is no array but has one."""
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        """Where that lies: ranges of addresses that do not touch each other, in order."""
         self.is_watching = True
         self.reused = False
 
@@ -42,11 +48,16 @@ class ReuseWatch:
         """The item as it may wait: with memory of its own where the source may write to its memory again."""
         if not self.is_watching:
             return item if not self.reused and is_flat(item) else _rebuilt(item, self.reused)
-        found = [(leaf, _memory(leaf)) for leaf in _leaves(item)]
-        self.reused = any(
-            leaf is seen or np.may_share_memory(memory, other) for seen, other in self._seen for leaf, memory in found)
-        self._seen += found
-        self._bytes += sum(memory.nbytes for _, memory in found)
+        found = _leaves(item)
+        memories = [memory for memory in map(_memory, found) if memory.nbytes]
+        ranges = [_range(memory) for memory in memories]
+        frames = {id(leaf) for leaf in found if not isinstance(leaf, np.ndarray)}  # their memory may be a copy, new each time
+        self.reused = bool(frames & self._frames) or any(self._overlaps(*one) for one in ranges)
+        self._frames |= frames
+        for one in ranges:
+            self._add(*one)
+        self._seen += [item, *memories]
+        self._bytes += sum(memory.nbytes for memory in memories)
         settled = _rebuilt(item, True)
         self._count()
         return settled
@@ -60,7 +71,21 @@ class ReuseWatch:
         is_enough = self._left == 0 and (self._more == 0 or self._bytes > WATCHED_BYTES)
         if is_enough or self.reused:
             self.is_watching = False
-            self._seen.clear()
+            for kept in (self._seen, self._starts, self._ends, self._frames):
+                kept.clear()  # type: ignore[attr-defined]
+
+    def _overlaps(self, start: int, end: int) -> bool:
+        """Whether any byte from ``start`` up to ``end`` has been seen."""
+        after = bisect_right(self._starts, start)
+        return (after > 0 and self._ends[after - 1] > start) or (after < len(self._starts) and self._starts[after] < end)
+
+    def _add(self, start: int, end: int) -> None:
+        """Take up a range, and make one of it and all that it touches."""
+        first, last = bisect_left(self._ends, start), bisect_right(self._starts, end)
+        if first < last:
+            start, end = min(start, self._starts[first]), max(end, self._ends[last - 1])
+        self._starts[first:last] = [start]
+        self._ends[first:last] = [end]
 
 
 def is_flat(item: Any) -> bool:
@@ -109,6 +134,17 @@ def _leaves(item: Any) -> list[Any]:
         parts = item.values() if isinstance(item, dict) else item
         return [leaf for part in parts for leaf in _leaves(part)]
     return [item] if _is_foreign(item) else []
+
+
+def _range(memory: Any) -> tuple[int, int]:
+    """The first address of an array's elements, and the one after the last."""
+    start = end = memory.__array_interface__["data"][0]
+    for length, stride in zip(memory.shape, memory.strides, strict=True):
+        if stride < 0:
+            start += (length - 1) * stride
+        else:
+            end += (length - 1) * stride
+    return start, end + memory.itemsize
 
 
 def _memory(leaf: Any) -> Any:

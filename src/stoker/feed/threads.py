@@ -108,7 +108,8 @@ class ThreadLane(LocalLane):
         if type(outcome) is Value and (watch.is_watching or watch.reused or not is_flat(outcome.value)):
             with lock:
                 outcome = Value(watch.settle(outcome.value))
-            return Got(worker, ask.source, ask.ticket, outcome, make_s, 0.0, began_s, perf_counter() - began_s - make_s)
+            copy_s = perf_counter() - began_s - make_s if watch.reused else 0.0
+            return Got(worker, ask.source, ask.ticket, outcome, make_s, 0.0, began_s, copy_s)
         return Got(worker, ask.source, ask.ticket, outcome, make_s, 0.0, began_s)
 
     def receive(self, timeout_s: float) -> list[Reply]:

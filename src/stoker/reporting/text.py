@@ -100,6 +100,11 @@ def _bound(figures: FeedFigures) -> str:
     return {"input": " (input-bound)", "balanced": " (balanced)"}.get(bound, "")
 
 
+def _is_short(figures: FeedFigures) -> bool:
+    """Whether a stretch, its longest step aside (which compiles), was too short for advice."""
+    return figures.elapsed_s - figures.longest_step_s < WORTH_A_WORD_S
+
+
 def deaths_text(deaths: int, last: str) -> str:
     """That workers died and nothing was lost; empty where none did.
 
@@ -131,7 +136,7 @@ class Told:
         self._figures = figures
         if figures is not None and figures.deaths:
             self._deaths, self._last_death = self._deaths + figures.deaths, figures.last_death
-        if figures is None or self._is_warned or epochs_left < 1 or figures.elapsed_s < WORTH_A_WORD_S:
+        if figures is None or self._is_warned or epochs_left < 1 or _is_short(figures):
             return ""
         found = verdict(figures, self._cores)
         self._is_warned = found.bound == "input"
@@ -144,7 +149,7 @@ class Told:
 
 
 def closing_line(figures: FeedFigures | None, cores: int | None = None, died: str = "") -> str:
-    """The verdict on a call, by its last epoch: earlier ones hold what happens once, such as compiling.
+    """The verdict on a call, by its last epoch: earlier ones hold what happens once, such as compiling. A short one is worth no advice.
 
     Args:
         figures: of the last epoch.
@@ -154,7 +159,10 @@ def closing_line(figures: FeedFigures | None, cores: int | None = None, died: st
     if figures is None:
         return ""
     found = verdict(figures, cores)
-    parts = [found.text] if found.bound != "none" and figures.elapsed_s >= WORTH_A_WORD_S else []
+    text = found.text
+    if found.bound == "input" and _is_short(figures):
+        text = f"the model waited for data {figures.wait_share:.0%} of the time (input-bound)"
+    parts = [text] if found.bound != "none" else []
     if figures.is_auto:
         parts.append(f"workers='auto' settled on {settled(figures)}")
     if died:
