@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from stoker.feed.advice import verdict
+from stoker.feed.advice import SMALL_SHARE, verdict
 from stoker.feed.meter import FeedFigures
 
 WORTH_A_WORD_S = 0.5
@@ -95,8 +95,10 @@ def epoch_line(title: str, steps: int, elapsed_s: float, logs: Mapping[str, Any]
 
 
 def _bound(figures: FeedFigures) -> str:
-    """The limit in a word, where it is not the model."""
+    """The limit in a word, where it is not the model; none beside a share that is next to nothing, since the step that compiled is in it."""
     bound = verdict(figures).bound
+    if bound == "input" and figures.wait_share < SMALL_SHARE:
+        return ""
     return {"input": " (input-bound)", "balanced": " (balanced)"}.get(bound, "")
 
 
