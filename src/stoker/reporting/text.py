@@ -95,7 +95,7 @@ def epoch_line(title: str, steps: int, elapsed_s: float, logs: Mapping[str, Any]
 
 
 def _bound(figures: FeedFigures) -> str:
-    """The limit in a word, where it is not the model; none beside a share that is next to nothing, since the step that compiled is in it."""
+    """The limit in a word, where it is not the model; none beside a share of next to nothing, which has the compiling step in it."""
     bound = verdict(figures).bound
     if bound == "input" and figures.wait_share < SMALL_SHARE:
         return ""
