@@ -57,6 +57,7 @@ def assert_same(one, other):
         np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 5, 7, 20])
 @pytest.mark.parametrize("ragged", [False, True])
 def test_fused_steps_give_what_single_steps_give(size, ragged):

@@ -44,6 +44,7 @@ def aligned(shape):
     return memory[start:start + size].view(np.float32).reshape(shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows, width", [(64, 1024), (64, 64)], ids=["large", "small"])
 @pytest.mark.parametrize("ring, options", [
     (1, {}), (2, {"workers": 0}), (2, {"max_queue_size": 1}), (4, {"max_queue_size": 2}), (12, {}), (16, {}), (20, {"workers": 0})])

@@ -49,6 +49,7 @@ def pids(feed):
     return [hand.pid for hand in lane._hands.values()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("moment", ["arriving", "computing", "writing"])
 @pytest.mark.parametrize("harm", DEATHS)

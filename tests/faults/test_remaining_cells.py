@@ -15,6 +15,7 @@ import saboteurs
 import stoker
 from stoker.testing import Counting
 
+pytestmark = pytest.mark.slow
 SOON_S = 20.0
 TIMEOUT_S = 0.6
 LENGTH = 8

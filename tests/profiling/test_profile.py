@@ -15,6 +15,7 @@ import stoker
 from stoker.feed import threads
 from tries import in_one_of_five
 
+pytestmark = pytest.mark.slow
 SHORT_S = 2.5
 
 
