@@ -250,10 +250,10 @@ def test_check_looks_names_up_in_keras_as_it_is_installed(script, capsys):
     path = script(STARRED)
     assert main(["--check", path]) == 1
     lines = {tuple(line.split(maxsplit=4)[:3]) for line in capsys.readouterr().out.splitlines()}
-    text = {line[0].rpartition(":")[2]: line[1] for line in lines if line[0].startswith(path)}
-    assert text["8"] == text["3"] == text["12"] == "cannot" and (f"{path}:13", "translated", "Adam(by") in lines
+    said = {(line[0].rpartition(":")[2], line[1]) for line in lines if line[0].startswith(path)}
+    assert said >= {("8", "cannot"), ("3", "cannot"), ("12", "cannot")} and (f"{path}:13", "translated", "Adam(by") in lines
     assert (f"{path}:4", "cannot", "work") in lines and (f"{path}:5", "works", "keras.engine.network.Network") in lines
-    assert not {"9", "11"} & {number for number, status in text.items() if status == "cannot"}
+    assert not said & {("9", "cannot"), ("11", "cannot")}
 
 
 def test_what_runs_at_the_end_of_the_process_still_sees_the_script(script, tmp_path):
