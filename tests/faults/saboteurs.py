@@ -17,6 +17,7 @@ AT_PASS_END = []
 LENGTH = 12
 BAD = 4
 HUGE_ROWS = 40_000
+PID_PATIENCE_S = 20.0
 
 
 def stop():
@@ -118,3 +119,11 @@ class Saboteur(stoker.Sequence):
 def arrays(batches):
     """What is compared of each batch."""
     return [(x, y) for x, y, _ in batches]
+
+
+def pids(feed):
+    """Process ids of the workers that have been started."""
+    lane = feed._pump.lane
+    for hand in lane._hands.values():
+        assert lane._crew.wait_for(hand, "pid", PID_PATIENCE_S)
+    return [hand.pid for hand in lane._hands.values()]

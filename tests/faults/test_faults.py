@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 import saboteurs
-from saboteurs import BAD, DEATHS, HARMS, LENGTH, Broken, Saboteur, arrays
+from saboteurs import BAD, DEATHS, HARMS, LENGTH, Broken, Saboteur, arrays, pids
 
 import stoker
 from stoker.testing import Counting, DyingAt, digest
@@ -39,14 +39,6 @@ def it_ends_soon():
 
 def feed_of(source, workers=2, **options):
     return stoker.Feed(source, workers=workers, processes=True, seed=11, shuffle=True, **options)
-
-
-def pids(feed):
-    """Process ids of the workers that have been started."""
-    lane = feed._pump.lane
-    for hand in lane._hands.values():
-        assert lane._crew.wait_for(hand, "pid", SOON_S)
-    return [hand.pid for hand in lane._hands.values()]
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from saboteurs import pids
 
 import stoker
 from stoker.feed.crew import describe_end
@@ -19,13 +20,6 @@ from stoker.feed.pump import Pump
 from stoker.testing import Counting
 
 LIMIT_S = 20.0
-
-
-def pids(feed):
-    lane = feed._pump.lane
-    for hand in lane._hands.values():
-        assert lane._crew.wait_for(hand, "pid", LIMIT_S)
-    return [hand.pid for hand in lane._hands.values()]
 
 
 def sixty():

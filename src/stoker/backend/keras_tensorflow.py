@@ -71,7 +71,8 @@ class TensorFlowSession(DirectSession):
         tensors = self.to_tensors(common.as_data(batches.together()))
         many = program.many(tensors)
         if many is None:
-            choice.settle(choice.fuse if choice.is_settled else 1)
+            if not choice.is_settled:
+                choice.settle(1)
             return super().step_many(batches)
         if choice.is_settled:
             return super().run(many, tensors)
