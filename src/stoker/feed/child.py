@@ -73,7 +73,7 @@ class _Worker:
         self._blocks: dict[int, set[int]] = {}
         """Which blocks of cargo each source lies in."""
         self._held: list[bytes] = []
-        """Answers that have not been sent."""
+        """Answers that have not been sent: one list for good, because the signal may come while an answer is being added to it."""
         self._is_sending = False
         self._input = bytearray()
         self._fds: list[int] = []
@@ -152,9 +152,10 @@ class _Worker:
             return
         self._is_sending = True
         try:
-            held, self._held = self._held, []
+            held = b"".join(self._held)
+            self._held.clear()
             if held:
-                self._channel.sendall(b"".join(held))
+                self._channel.sendall(held)
         finally:
             self._is_sending = False
 
