@@ -44,6 +44,7 @@ BACKENDS = ("jax", "torch", "tensorflow")
 TURNS = 5
 SECONDS = 0.4
 """About how long a turn of one way takes."""
+MOST_STEPS = 50_000
 
 
 def models():
@@ -57,7 +58,7 @@ def models():
         return model
 
     def mlp():
-        return compiled(keras.Input((32,)), layers.Dense(64, "relu"), layers.Dense(64, "relu"), layers.Dense(1))
+        return compiled(keras.Input((16,)), layers.Dense(32, "relu"), layers.Dense(32, "relu"), layers.Dense(1))
 
     def cnn():
         return compiled(
@@ -71,7 +72,7 @@ def models():
         return compiled(keras.Input((1024,)), *(layers.Dense(2048, "relu") for _ in range(3)), layers.Dense(10))
 
     return {
-        "mlp": (mlp, (32, 32), (32, 1)), "cnn": (cnn, (32, 28, 28, 1), (32, 10)), "lstm": (lstm, (32, 20, 16), (32, 1)),
+        "mlp": (mlp, (32, 16), (32, 1)), "cnn": (cnn, (32, 28, 28, 1), (32, 10)), "lstm": (lstm, (32, 20, 16), (32, 1)),
         "wide": (wide, (32, 1024), (32, 10)),
     }
 
@@ -185,6 +186,13 @@ def bare_tensorflow(model, x, y):
     return run
 
 
+def steps_for(run, steps):
+    """How many steps take about ``SECONDS``, from how long so many take."""
+    began = perf_counter()
+    run(steps)
+    return int(min(max(32, SECONDS * steps / (perf_counter() - began)), MOST_STEPS))
+
+
 def measure(name):
     """Microseconds a step for each way of a model; the ways take turns."""
     import keras
@@ -197,12 +205,11 @@ def measure(name):
     counts = {}
     for way, run in runs.items():
         run(16)
-        began = perf_counter()
-        run(32)
-        counts[way] = int(min(max(32, SECONDS / ((perf_counter() - began) / 32)), 20_000))
+        counts[way] = steps_for(run, 32)
         if way.startswith("stoker"):
-            for _ in range(6):  # long enough for the choice of fusing to be settled
+            for _ in range(3):  # long enough for the choice of fusing to be settled
                 run(counts[way])
+        counts[way] = steps_for(run, counts[way])
     times = {way: [] for way in runs}
     for _ in range(TURNS):
         for way, run in runs.items():

@@ -12,54 +12,66 @@ from typing import Any
 import jax
 
 from stoker.backend.fusing import Choice
+from stoker.backend.jax_bundle import Bundle, Parts, State, Step, Unfit
 from stoker.backend.jax_fused import fused
 from stoker.backend.protocol import Phase
 
 HOST_CALLS = frozenset({"pure_callback", "io_callback", "debug_callback", "debug_print", "python_callback"})
 """JAX primitives that run Python while the step runs on the device."""
 
-Function = Callable[[Any, Any], Any]
+Function = Callable[[State, Any], Any]
 """``(state, data) -> (logs or outputs, state)``."""
 
 
 class Program:
     """The compiled step of one phase.
 
-    ``one`` runs a batch, ``many`` several that lie side by side; ``must_wait`` says that each call must be waited for before the state
-    before it is let go.
+    ``one`` runs a batch, ``many`` several that lie side by side; both take and give the state as ``bundle`` says; ``must_wait`` says that
+    each call must be waited for before the state before it is let go.
 
     Args:
         mark: Keras's own function of the phase: once Keras has another one, this program is stale.
         step: the model's step.
         is_compiled: the model wants its steps compiled.
+        may_pack: small arrays of its state may travel together.
     """
 
-    def __init__(self, mark: Any, step: Function, is_compiled: bool) -> None:
+    def __init__(self, mark: Any, step: Step, is_compiled: bool, may_pack: bool) -> None:
         self.mark = mark
-        self.one = step
+        self.bundle = Bundle((), may_pack=False)
+        self.one: Function = self.bundle.inside(step)
         self.must_wait = False
         self.choice: Choice | None = None
         self.compile_s: float | None = None
         self.planned = 0
         self._step = step
         self._is_compiled = is_compiled
+        self._may_pack = may_pack and is_compiled
         self._many: Function | None = None
         self._many_shapes: Any = None
 
-    def trace(self, state: Any, data: Any) -> None:
+    def trace(self, parts: Parts, data: Any) -> None:
         """Compile the step, with or without donation. JAX keeps the trace, so that the first call does not trace again."""
+        try:
+            self._trace(Bundle(parts, may_pack=self._may_pack), data, parts)
+        except Unfit:
+            self._trace(Bundle(parts, may_pack=False), data, parts)
+
+    def _trace(self, bundle: Bundle, data: Any, parts: Parts) -> None:
+        self.bundle = bundle
+        self.one = step = bundle.inside(self._step)
         if not self._is_compiled:
             return
-        donating = jax.jit(self._step, donate_argnums=0)
-        self.must_wait = _looks_for_nan() or _calls_host(donating.trace(state, data).jaxpr.jaxpr)
-        self.one = jax.jit(self._step) if self.must_wait else donating
+        donating = jax.jit(step, donate_argnums=0)
+        self.must_wait = _looks_for_nan() or _calls_host(donating.trace(bundle.shapes(parts), data).jaxpr.jaxpr)
+        self.one = jax.jit(step) if self.must_wait else donating
 
     @property
     def can_fuse(self) -> bool:
         """Whether several steps may be tried in one call."""
         return self._is_compiled and not self.must_wait
 
-    def many(self, state: Any, data: Any) -> Function | None:
+    def many(self, state: State, data: Any) -> Function | None:
         """The compiled scan for stacked data of this shape; None where there is none.
 
         One shape is compiled, the first: batches of many lengths would be compiled over and over.
@@ -67,7 +79,7 @@ class Program:
         shapes = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(data)]
         if self._many_shapes is None and self.can_fuse:
             self._many_shapes = shapes
-            self._many = _traced(jax.jit(fused(self._step), donate_argnums=0), state, data)
+            self._many = _traced(jax.jit(self.bundle.inside(fused(self._step)), donate_argnums=0), state, data)
         return self._many if shapes == self._many_shapes else None
 
 
@@ -88,14 +100,15 @@ class _Programs:
         self.by_phase: dict[str, Program] = {}
 
 
-def program_of(model: Any, phase: Phase, state: Any, data: Any) -> Program:
+def program_of(model: Any, phase: Phase, parts: Parts, data: Any) -> Program:
     """The program of a phase, made if there is none or if the model was compiled anew since."""
     program = known_program(model, phase)
-    if program is None:
+    if program is None or not program.bundle.fits(parts):
         kept = vars(model).get("_stoker_programs") or _Programs()
         object.__setattr__(model, "_stoker_programs", kept)
-        program = Program(_mark(model, phase), _step_of(model, phase), bool(model.jit_compile) and not model.run_eagerly)
-        program.trace(state, data)
+        is_compiled = bool(model.jit_compile) and not model.run_eagerly
+        program = Program(_mark(model, phase), _step_of(model, phase), is_compiled, _may_pack(model))
+        program.trace(parts, data)
         kept.by_phase[phase] = program
     return program
 
@@ -113,7 +126,7 @@ def _mark(model: Any, phase: Phase) -> Any:
     return getattr(model, f"{phase}_function")
 
 
-def _step_of(model: Any, phase: Phase) -> Function:
+def _step_of(model: Any, phase: Phase) -> Step:
     """The model's method as a function of its own.
 
     JAX takes bound methods that are equal for one function, and would use the program that it compiled before the loss was changed.
@@ -128,6 +141,15 @@ def _step_of(model: Any, phase: Phase) -> Function:
         return outputs, (state[0], non_trainable)
 
     return predict_step if phase == "predict" else step
+
+
+def _may_pack(model: Any) -> bool:
+    """Whether handing arrays over is what takes the time, and all of them are in one place; and nothing is rounded otherwise.
+
+    The moving averages of weights are: in the last bit, where XLA cuts their arrays from a buffer.
+    """
+    is_one_cpu = len(jax.devices()) == 1 and jax.devices()[0].platform == "cpu"
+    return is_one_cpu and not getattr(getattr(model, "optimizer", None), "use_ema", False)
 
 
 def _looks_for_nan() -> bool:

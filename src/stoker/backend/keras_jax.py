@@ -28,6 +28,9 @@ from stoker.backend.protocol import Backend, Phase, Raw, Step
 from stoker.batch.form import Batch
 from stoker.batch.stack import Stack
 
+LOOK_S = 60e-6
+"""How long a result is looked at again and again before it is waited for."""
+
 
 class JaxSession:
     """The state of a model on the device during one call.
@@ -137,7 +140,8 @@ class JaxSession:
 
     def read(self, raw: Raw) -> dict[str, float]:
         """See ``Session``."""
-        floats = {name: value.item() if isinstance(value, jax.Array) and value.ndim == 0 else value for name, value in (raw or {}).items()}
+        floats = {
+            name: _number(value) if isinstance(value, jax.Array) and value.ndim == 0 else value for name, value in (raw or {}).items()}
         return common.in_order(common.to_floats(floats), self._order)
 
     def result(self, raw: Raw) -> dict[str, float]:
@@ -191,10 +195,11 @@ class JaxSession:
         if self._variables is None:
             self._build(data)
             self._variables = _variables(self._model, self._phase)
-        self._state = self._watch.take(self._variables, _optimizer_place(self._phase))
         if self._program is None:
-            self._program = program_of(self._model, self._phase, self._state, data)
+            values = self._watch.values(self._variables, _optimizer_place(self._phase))
+            self._program = program_of(self._model, self._phase, values, data)
             self._fuser.take_up(self._program)
+        self._state = self._watch.take(self._program.bundle)
         return self._program
 
     def build(self, batch: Batch) -> None:
@@ -209,6 +214,18 @@ class JaxSession:
             return
         with keras.StatelessScope():
             self._model(data[0])
+
+
+def _number(value: jax.Array) -> float:
+    """A scalar, as soon as it is there.
+
+    Being woken up takes 40 us where another core computes, more than a short step: so it is looked at for a while before it is waited for.
+    """
+    until_s = perf_counter() + LOOK_S
+    while not value.is_ready() and perf_counter() < until_s:
+        pass
+    number: float = value.item()
+    return number
 
 
 def _size_bytes(data: Any) -> int:

@@ -2,7 +2,8 @@
 
 A step gives the old state away (docs/decisions/004-donation.md), and so do Keras's own calls: ``predict_on_batch`` in a generator gives
 away what the variables hold. No array therefore belongs to both. The variables hold copies, which are made anew when somebody looks: a
-callback that only reads its logs costs no copy.
+callback that only reads its logs costs no copy. Small arrays are copied by being put together and taken apart (``jax_bundle``), the others
+one by one.
 
 Rules: while a call runs, its thread finds the latest values in the variables, and what it assigns is taken up by the next step. Another
 thread gets copies, a step or two old, may do with them what it likes, and changes nothing: a ``predict`` that began there before a step
@@ -21,17 +22,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from stoker.backend.jax_bundle import Bundle, Parts, State
+
 WATCH = "_stoker_watch"
 PATIENCE_S = 1.0
 """How long another thread waits for an array that a call on the session's thread has given away and puts back in a moment."""
 POLL_S = 1e-4
 
-State = tuple[list[Any], ...]
-"""Arrays as a step takes them: trainable, others, of the optimizer, of metrics, as far as the phase has them."""
-
 
 class Lent:
-    """A variable, the array that it was given, and the array that stands for it in the session's state.
+    """A variable, the array that it was given, and the array that stands for it in the session's state, if it stands there alone.
 
     Args:
         variable: the variable.
@@ -66,29 +66,43 @@ class Watch:
         self.sees_all = True
         """Whether whoever looks at a variable is seen; else values are handed out before anybody may look."""
         self._lent: dict[int, Lent] = {}
-        self._parts: tuple[list[Any], ...] = ()
-        self._now: list[list[Lent]] = []
+        self._now: list[Lent] = []
+        self._bundle = Bundle((), may_pack=False)
+        self._together: list[Lent] = []
+        """Variables whose arrays were put together, in the order of the bundle."""
+        self._buffers: list[Any] | None = None
+        """What they were put into, as long as the variables were given that."""
 
-    def look_after(self, parts: tuple[list[Any], ...], optimizer: int | None) -> None:
+    def look_after(self, parts: Parts, optimizer: int | None) -> None:
         """Keep other threads from what a step is going to take, as far as it is there, before anything of the user's runs on them."""
         for place, part in enumerate(parts):
             for variable in part:
                 self._lend(variable, place == optimizer)
 
-    def take(self, parts: tuple[list[Any], ...], optimizer: int | None) -> State:
-        """The state of a step: arrays that the variables do not hold; what was assigned to them meanwhile is taken up.
+    def values(self, parts: Parts, optimizer: int | None) -> Parts:
+        """What the variables hold.
 
         Args:
             parts: variables in the order of the state.
             optimizer: the place of the optimizer's variables among the parts.
         """
-        if parts is not self._parts:
-            self._now = [[self._lend(variable, place == optimizer) for variable in part] for place, part in enumerate(parts)]
-            self._parts = parts
-        changed = [one for part in self._now for one in part if one.variable._value is not one.handed or one.own is None]
+        self._now = [self._lend(variable, place == optimizer) for place, part in enumerate(parts) for variable in part]
+        self._restore(self._now)
+        return tuple([_held(variable) for variable in part] for part in parts)
+
+    def take(self, bundle: Bundle) -> State:
+        """The state of a step: arrays that the variables do not hold; what was assigned to them meanwhile is taken up."""
+        together, alone = ([self._now[place] for place in places] for places in (bundle.together, bundle.alone))
+        self._restore(self._now)
+        if bundle is not self._bundle or self._buffers is None or any(_held(one.variable) is not one.handed for one in together):
+            for one in together:
+                one.handed = _held(one.variable)
+            self._bundle, self._together = bundle, together
+            self._buffers = bundle.gather([one.handed for one in together])
+        changed = [one for one in alone if _held(one.variable) is not one.handed or one.own is None]
         if changed:
             self._take_up(changed)
-        return tuple([[one.own for one in part] for part in self._now])
+        return self._buffers, [one.own for one in alone]
 
     def _lend(self, variable: Any, is_of_optimizer: bool) -> Lent:
         found = self._lent.get(id(variable))
@@ -98,14 +112,26 @@ class Watch:
             self.sees_all = self.sees_all and found.kind is not None
         return found
 
+    def _restore(self, lent: list[Lent]) -> None:
+        """Give variables whose array somebody has given away and not put back their last value, as far as it is there."""
+        dead = [one for one in lent if one.variable._value is not None and not _is_there(one.variable._value)]
+        if not dead:
+            return
+        buffers = self._buffers if self._buffers is not None and _are_there(self._buffers) else None
+        kept = {} if buffers is None else dict(zip(map(id, self._together), self._bundle.spread(buffers), strict=True))
+        for one in dead:
+            value = one.own if _is_there(one.own) else kept.get(id(one))
+            if value is not None:
+                _put(one.variable, value)
+
     def _take_up(self, changed: list[Lent]) -> None:
-        """What somebody has assigned becomes part of the state; of what he has taken away the state has the last."""
-        given = [(one, one.variable._value) for one in changed]
-        given = [(one, one.variable.value if value is None else value) for one, value in given if _is_there(value) or one.own is None]
-        copied = copies([value for one, value in given if one.is_copied])
+        """What somebody has assigned becomes part of the state."""
+        for one in changed:
+            one.handed = _held(one.variable)
+        copied = copies([one.handed for one in changed if one.is_copied])
         seen: set[int] = set()
-        for one, value in given:
-            one.handed = one.own = value
+        for one in changed:
+            one.own = value = one.handed
             if one.is_copied:
                 one.own = copied.pop(0)
             elif id(value) in seen:
@@ -119,11 +145,18 @@ class Watch:
         what they hold, and the next step begins from there.
         """
         self.is_stale = False
-        pairs = [pair for part, values in zip(self._now, state, strict=True) for pair in zip(part, values, strict=True)]
-        if not all(_is_there(value) for _, value in pairs):
-            for one, _ in pairs:
+        buffers, arrays = state
+        alone = [self._now[place] for place in self._bundle.alone]
+        if not _are_there([*buffers, *arrays]):
+            self._buffers = None
+            for one in alone:
                 one.own = None
             return
+        self._buffers = buffers
+        for one, value in zip(self._together, self._bundle.spread(buffers), strict=True):
+            one.handed = value
+            _put(one.variable, value)
+        pairs = list(zip(alone, arrays, strict=True))
         copied = iter([] if last else copies([value for one, value in pairs if one.is_copied]))
         for one, value in pairs:
             one.own = value
@@ -132,14 +165,12 @@ class Watch:
 
     def close(self) -> None:
         """Let the variables be what they were; one whose array was given away and not put back gets its last value."""
-        for one in self._lent.values():
-            if one.kind is None:
-                continue
-            held = vars(one.variable)
-            del held[WATCH]
-            one.variable.__class__ = one.kind
-            if not _is_there(held["_value"]) and one.own is not None:
-                held["_value"] = one.own
+        lent = list(self._lent.values())
+        self._restore(lent)
+        for one in lent:
+            if one.kind is not None:
+                del vars(one.variable)[WATCH]
+                one.variable.__class__ = one.kind
         self._lent.clear()
 
 
@@ -155,8 +186,18 @@ def copies(values: list[Any]) -> list[Any]:
     return made
 
 
+def _held(variable: Any) -> Any:
+    """What a variable holds; one that nobody has used yet holds nothing, and makes it."""
+    value = variable._value
+    return variable.value if value is None else value
+
+
 def _is_there(value: Any) -> bool:
     return value is not None and not (isinstance(value, jax.Array) and value.is_deleted())
+
+
+def _are_there(values: list[Any]) -> bool:
+    return all(map(_is_there, values))
 
 
 def _put(variable: Any, value: Any) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 import time
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -25,12 +26,17 @@ def run_record(model: Any, source: str, backend: str, arguments: dict[str, Any])
         backend: the name of Keras's backend.
         arguments: of the call, as they were understood.
     """
-    versions = {"Python": platform.python_version()}
-    for library in (*LIBRARIES, backend):
-        try:
-            versions[library] = version(library)
-        except PackageNotFoundError:
-            continue
+    found = {library: _version(library) for library in (*LIBRARIES, backend)}
+    versions = {"Python": platform.python_version(), **{library: known for library, known in found.items() if known}}
     machine = f"{platform.system()} {platform.machine()}, {usable_cores()} usable cores"
     return RunRecord(
         time.strftime("%Y-%m-%d %H:%M:%S"), str(getattr(model, "name", type(model).__name__)), source, arguments, versions, machine)
+
+
+@cache
+def _version(library: str) -> str:
+    """The version of a library that is installed; empty where that is not known."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""
