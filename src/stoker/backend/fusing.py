@@ -210,3 +210,21 @@ class Fuser:
         if choice.fuse > 1 and size_bytes() * choice.size > STACK_LIMIT_BYTES:
             choice.settle(1)
         return raw
+
+    def run_many(self, batches: int, find: Callable[[], Callable[[], Any] | None], singly: Callable[[], Any]) -> Any:
+        """Run a group: in one call, if it is of the size that was chosen and there is such a call. While that is being found out it is timed.
+
+        Args:
+            batches: how many there are.
+            find: gives the call, or None.
+            singly: runs them one by one.
+        """
+        choice = self.choice
+        if choice is None or batches != choice.size:
+            return singly()
+        run = find()
+        if run is None:
+            if not choice.is_settled:
+                choice.settle(1)
+            return singly()
+        return run() if choice.is_settled else choice.time(run, batches)

@@ -91,24 +91,17 @@ class JaxSession:
     def step_many(self, batches: Stack) -> Raw:
         """See ``Session``."""
         with common.telling_of(batches):
-            return self._step_many(batches)
+            return self._fuser.run_many(len(batches), lambda: self._together(batches), lambda: self._one_by_one(batches))
 
-    def _step_many(self, batches: Stack) -> Raw:
+    def _together(self, batches: Stack) -> Callable[[], Raw] | None:
+        """A call that runs all of them; None where there is none."""
         if self._state is None or self._program is None:
             self._load(common.as_data(next(iter(batches))))
-        choice, program = self._fuser.choice, self._program
-        assert choice is not None and program is not None
-        if len(batches) != choice.size:
-            return self._one_by_one(batches)
+        program = self._program
+        assert program is not None
         data = common.as_data(batches.together())
         many = program.many(self._state, data)
-        if many is None:
-            if not choice.is_settled:
-                choice.settle(1)
-            return self._one_by_one(batches)
-        if choice.is_settled:
-            return self._run(many, False, data)
-        return choice.time(lambda: self._run(many, False, data), len(batches))
+        return None if many is None else lambda: self._run(many, False, data)
 
     def _one_by_one(self, batches: Stack) -> Raw:
         raw: Raw = None

@@ -59,25 +59,20 @@ class TensorFlowSession(DirectSession):
 
     def step_many(self, batches: Stack) -> Raw:
         """See ``Session``."""
+        singly = super().step_many
         with common.telling_of(batches):
-            return self._step_many(batches)
+            return self._fuser.run_many(len(batches), lambda: self._together(batches), lambda: singly(batches))
 
-    def _step_many(self, batches: Stack) -> Raw:
+    def _together(self, batches: Stack) -> Callable[[], Raw] | None:
+        """A call that runs all of them; None where there is none."""
         if self._function is None:
             self._function = self.load(self._phase, self.to_tensors(common.as_data(next(iter(batches)))))
-        choice, program = self._fuser.choice, self._function
-        if choice is None or not isinstance(program, Program) or len(batches) != choice.size:
-            return super().step_many(batches)
+        program = self._function
+        if not isinstance(program, Program):
+            return None
         tensors = self.to_tensors(common.as_data(batches.together()))
-        many = program.many(tensors)
-        if many is None:
-            if not choice.is_settled:
-                choice.settle(1)
-            return super().step_many(batches)
-        if choice.is_settled:
-            return super().run(many, tensors)
-        run = super().run
-        return choice.time(lambda: run(many, tensors), len(batches))
+        many, run = program.many(tensors), super().run
+        return None if many is None else lambda: run(many, tensors)
 
     def load(self, phase: Phase, data: Any) -> Callable[[Any], Any]:
         """See ``DirectSession``."""
