@@ -212,7 +212,7 @@ class Fuser:
         return raw
 
     def run_many(self, batches: int, find: Callable[[], Callable[[], Any] | None], singly: Callable[[], Any]) -> Any:
-        """Run a group: in one call, if it is of the size that was chosen and there is such a call. While that is being found out it is timed.
+        """Run a group: in one call, if it is of the size that was chosen and there is such a call; timed while that is being found out.
 
         Args:
             batches: how many there are.
