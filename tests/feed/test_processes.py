@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -321,3 +323,26 @@ def test_a_module_that_feeds_from_processes_when_it_is_imported_is_told_where_to
             print(type(error).__name__, error)
     """)
     assert out.startswith("WorkerError") and "__main__" in out
+
+
+class Blocks(stoker.Sequence):
+    """How many blocks of memory the C library maps for a large array alone."""
+
+    class Counts(ctypes.Structure):
+        _fields_ = [(name, ctypes.c_int) for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks",
+                                                      "fordblks", "keepcost")]
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        mallinfo = ctypes.CDLL(None).mallinfo
+        mallinfo.restype = self.Counts
+        before = mallinfo().hblks
+        array = np.ones(40 << 20, np.uint8)
+        return np.array([mallinfo().hblks - before, array[-1]])
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this C library has no mallinfo")
+def test_workers_keep_the_memory_of_large_arrays():
+    assert [batch.tolist() for batch in take(Blocks())] == [[0, 1]] * 4
