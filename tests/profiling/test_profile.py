@@ -112,7 +112,9 @@ def test_a_stream_that_keeps_what_it_gave_leaks():
 
 
 def test_an_attribute_that_cannot_travel_is_caught_by_name():
-    caught = finding(quick(profiled.Unpicklable()), "not-picklable")
+    source = profiled.Unpicklable()
+    caught = finding(quick(source), "not-picklable")
+    source.reader.handle.close()
     assert caught.where == "Unpicklable.reader.handle"
     assert "Connection" in caught.text
 
