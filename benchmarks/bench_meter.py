@@ -72,8 +72,8 @@ def call_s(call):
 def main():
     differences = [pass_s(Meter) - pass_s(Mute) for _ in range(PAIRS)]
     meter = Meter("threads", 1, time.perf_counter)
-    reply = Got(0, 0, 7, None, 1e-5, 1e-5, 0.0)
-    made_s = statistics.median(call_s(lambda: meter.made([reply])) for _ in range(5))
+    reply = Got(0, 0, (7,), (None,), (1e-5,), 1e-5, (0.0,), (0.0,))
+    made_s = statistics.median(call_s(lambda: meter.made(reply)) for _ in range(5))
     taken_s = statistics.median(call_s(lambda: meter.taken(7, 7, 3)) for _ in range(5))
     nothing_s = statistics.median(call_s(lambda: None) for _ in range(5))
     calls_s = made_s + taken_s - 2 * nothing_s

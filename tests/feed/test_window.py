@@ -35,7 +35,7 @@ class Crowd:
         if self.open[worker]:
             ask = self.open[worker].popleft()
             self.made.append(ask.ticket)
-            assert self.window.got(worker, ask.ticket, f"batch {ask.ticket}")
+            assert self.window.got(worker, [ask.ticket], [f"batch {ask.ticket}"])
 
     def die(self, worker: int) -> None:
         first = self.open[worker][0] if self.open[worker] else None
@@ -90,7 +90,7 @@ def test_the_end_of_a_stream_takes_back_what_was_issued_after_it(bound, end, see
         if open_asks and luck.random() < 0.7:
             ask = open_asks.popleft()
             is_over = ask.ticket >= end
-            assert window.ended(1, ask.ticket) if is_over else window.got(1, ask.ticket, ask.ticket)
+            assert window.ended(1, ask.ticket) if is_over else window.got(1, [ask.ticket], [ask.ticket]) == 1
             window.check()
             if is_over and window.settle_end():
                 break
@@ -109,7 +109,7 @@ def test_an_answer_from_a_worker_that_was_given_up_is_not_counted():
     window.assign()
     lost = window.died(0)
     assert lost is not None and lost.ticket == 0
-    assert not window.got(0, 0, "late")
+    assert not window.got(0, [0], ["late"])
     window.check()
     window.assign()
     window.check()

@@ -16,9 +16,10 @@ from stoker.errors import FeedClosed, NotPicklable, SourceError, warn
 from stoker.feed.auto import Adaptation
 from stoker.feed.course import Course
 from stoker.feed.epoch import Epoch
+from stoker.feed.faults import made_by
 from stoker.feed.gil import lateness_s
 from stoker.feed.hub import HAS_FORK, Hub
-from stoker.feed.messages import Ask, Died, Got
+from stoker.feed.messages import Ask, Died
 from stoker.feed.meter import Meter
 from stoker.feed.options import AUTO, FeedOptions, check_options
 from stoker.feed.pulling import Puller
@@ -236,9 +237,8 @@ class Feed:
         except NotPicklable as error:
             warn(f"{error} It runs on threads instead.")
             ready = self.window.ready_payloads()
-            for ticket, reply in ready.items():
-                if isinstance(reply, Got):
-                    ready[ticket] = reply._replace(payload=lane.unpack(reply.payload))
+            for ticket, payload in ready.items():
+                ready[ticket] = payload if isinstance(payload, Value | Failure) else lane.unpack(payload)
             self._pump = self._hub.move_to_threads(self._key, self)
             self.meter.lane = self._pump.lane.name
 
@@ -247,9 +247,9 @@ class Feed:
         if self.before_pass_end is not None:
             self.before_pass_end()
         ready = self.window.ready_payloads()
-        for ticket, reply in ready.items():
-            if isinstance(reply, Got) and isinstance(reply.payload, Value):
-                ready[ticket] = reply._replace(payload=Value(private(reply.payload.value)))
+        for ticket, payload in ready.items():
+            if isinstance(payload, Value):
+                ready[ticket] = Value(private(payload.value))
 
     def stream_ended(self) -> None:
         """The end of a stream's pass has been settled (the pump calls this)."""
@@ -267,11 +267,11 @@ class Feed:
             return []
         made = [self.unpack(*taken)]
         while len(made) < most and window.is_ready() and not epoch.is_over():
-            ask, reply = window.take()
+            ask, payload = window.take()
             self.meter.taken(ask.ticket, ask.index, window.ready)
-            outcome = reply if isinstance(reply, Failure) else self._outcome(reply.payload)
+            outcome = self._outcome(ask, payload)
             if type(outcome) is not Value:
-                self._late = ask, reply if isinstance(reply, Failure) else reply._replace(payload=outcome)
+                self._late = ask, outcome
                 break
             made.append(outcome.value)
         if len(made) == most:
@@ -314,13 +314,13 @@ class Feed:
             if epoch.is_over() or not window.is_ready():
                 self._finish_epoch()
                 return None
-        ask, reply = window.take()
+        ask, payload = window.take()
         self.meter.taken(ask.ticket, ask.index, window.ready)
         if self._adaptation is not None:
             self._adaptation.adapt()
         if self._ahead and window.room >= self._chunk():
             self._open_pump().dispatch(self)
-        return ask, reply
+        return ask, payload
 
     def _wait(self) -> None:
         """Wait for the next ticket, through the ends of as many passes as it takes."""
@@ -356,23 +356,19 @@ class Feed:
             raise FeedClosed("the feed was closed", expected="an open feed", remedy="Iterate inside the with block.")
         return self._pump
 
-    def unpack(self, ask: Ask, reply: Got | Failure) -> Any:
-        """What the source made, or its error with a note that says where (``Epoch`` calls this)."""
-        outcome = reply if isinstance(reply, Failure) else self._outcome(reply.payload)
-        if type(outcome) is Value:
-            if self._adaptation is not None:
-                self._adaptation.see(outcome.value)
-            return outcome.value
-        if isinstance(reply, Got) and isinstance(outcome, Failure):
-            name = self._open_pump().lane.name
-            who = "on the caller's thread" if name == "inline" else f"by worker {reply.worker} ({name})"
-            note = f"raised while index {ask.index} of {self.source.label} was made {who}"
-            outcome = Failure(outcome.error, outcome.trace, (*outcome.notes, note))
+    def unpack(self, ask: Ask, payload: Any) -> Any:
+        """What the source made, or its error (``Epoch`` calls this)."""
+        outcome = payload if type(payload) is Value else self._outcome(ask, payload)
+        if self._adaptation is not None and isinstance(outcome, Value):
+            self._adaptation.see(outcome.value)
         return unwrap(outcome)  # type: ignore[arg-type]
 
-    def _outcome(self, payload: Any) -> Outcome:
+    def _outcome(self, ask: Ask, payload: Any) -> Outcome:
         """What a worker made; what a thread made may still wait after the feed has gone over to processes."""
-        return payload if isinstance(payload, Value | Failure) else self._open_pump().lane.unpack(payload)
+        if isinstance(payload, Value | Failure):
+            return payload
+        outcome = self._open_pump().lane.unpack(payload)
+        return made_by(outcome, ask.index, self.source.label, "by a worker process") if isinstance(outcome, Failure) else outcome
 
     def state_dict(self) -> dict[str, Any]:
         """The position of the next batch, as a few bytes of JSON: from there the stream goes on, on any lane."""

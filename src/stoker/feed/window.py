@@ -82,9 +82,15 @@ class Window:
         """
         given: dict[int, list[Ask]] = {}
         owner = self._least_busy() if together and self.owner is None else self.owner
+        if owner is not None:
+            if self._waiting:
+                self._assigned[owner].extend(self._waiting)
+                given[owner] = list(map(self._asks.__getitem__, self._waiting))
+                self._waiting.clear()
+            return given
         while self._waiting:
             ticket = self._waiting.popleft()
-            worker = self._least_busy() if owner is None else owner
+            worker = self._least_busy()
             self._assigned[worker].append(ticket)
             given.setdefault(worker, []).append(self._asks[ticket])
         return given
@@ -101,18 +107,21 @@ class Window:
         lengths = list(map(len, self._assigned[:self.active]))
         return lengths.index(min(lengths))
 
-    def got(self, worker: int, ticket: int, payload: Any) -> bool:
-        """A worker's answer arrived. False if nobody waits for it (its worker was given up before)."""
+    def got(self, worker: int, tickets: Sequence[int], payloads: Sequence[Any]) -> int:
+        """A worker's answers arrived: how many of them are waited for; for the others the worker was given up before."""
         assigned = self._assigned[worker]
-        if not assigned or assigned[0] != ticket:
-            return False
-        assigned.popleft()
-        self._ready[ticket] = payload
-        return True
+        count = 0
+        for ticket in tickets:
+            if not assigned or assigned[0] != ticket:
+                break
+            assigned.popleft()
+            count += 1
+        self._ready.update(zip(tickets[:count], payloads, strict=False))
+        return count
 
     def ended(self, worker: int, ticket: int) -> bool:
         """A worker says that the stream has no item for this ticket, nor for any later one of this pass."""
-        if not self.got(worker, ticket, None):
+        if not self.got(worker, [ticket], [None]):
             return False
         del self._ready[ticket]
         self._end = ticket if self._end is None else min(self._end, ticket)
@@ -173,8 +182,9 @@ class Window:
         """Hand out the next ticket and its payload."""
         ticket = self.next_out
         payload = self._ready.pop(ticket)
-        self._deaths.pop(ticket, None)
-        self.next_out += 1
+        if self._deaths:
+            self._deaths.pop(ticket, None)
+        self.next_out = ticket + 1
         return self._asks.pop(ticket), payload
 
     def ready_payloads(self) -> dict[int, Any]:
@@ -185,10 +195,14 @@ class Window:
         """The worker that has been asked for a ticket and has not answered."""
         return next((worker for worker, tickets in enumerate(self._assigned) if ticket in tickets), None)
 
+    def index_of(self, ticket: int) -> int | None:
+        """What the source was asked for with a ticket; None if that is not out any more."""
+        ask = self._asks.get(ticket)
+        return ask.index if ask else None
+
     def awaited(self) -> int | None:
         """The index of the ticket that is taken next; None if it has not been issued."""
-        ask = self._asks.get(self.next_out)
-        return ask.index if ask else None
+        return self.index_of(self.next_out)
 
     def open_asks(self, worker: int) -> int:
         """How many asks a worker has not answered."""
