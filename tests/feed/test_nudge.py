@@ -68,22 +68,19 @@ def records_of(source, nudged_at):
         finally:
             sys.settrace(before)
         records = list(Parser().feed(ours.recv(1 << 16)))
-        return records, nudge.seen, [contents(arena, record) for record in records]
+        unpacker = Unpacker()
+        return records, nudge.seen, [contents(arena, unpacker, record) for record in records]
     finally:
         ours.close()
         theirs.close()
         arena.close()
 
 
-LEARNED = {}
-
-
-def contents(arena, record):
+def contents(arena, unpacker, record):
     """Ticket and batch of each answer of a record; None for what is no run."""
     if record.outcome or record.template < 0:
         return [(ticket, None) for ticket in record.tickets]
     assert record.slot == record.tickets[0], "a run lies in the slot of its first ask"
-    unpacker = LEARNED.setdefault(arena, Unpacker())
     if record.extra:
         unpacker.learn(record.extra)
     memory = bytes(arena.bytes[record.slot * arena.stride:record.slot * arena.stride + (1 << 16)])

@@ -19,15 +19,14 @@ from collections.abc import Callable
 from time import perf_counter, thread_time
 from typing import Any
 
-import numpy as np
-
-import stoker.feed.wire as wire
+from stoker.feed import wire
 from stoker.feed.arena import Arena, Cargo
 from stoker.feed.empty import OFFER
 from stoker.feed.errands import pack_error
 from stoker.feed.held import Held, Run
 from stoker.feed.messages import Ask, Refused, new_asks
 from stoker.feed.parcel import Packer
+from stoker.feed.seeding import Seeding, seed_globals
 from stoker.feed.worker import WORKER, make
 from stoker.outcome import Ended, Failure, Value, failure
 from stoker.source.protocol import Source
@@ -35,7 +34,6 @@ from stoker.source.protocol import Source
 HOLD_S = 0.3e-3
 """Answers are sent together until they took this long to make."""
 PR_SET_PDEATHSIG = 1
-MIX = 0x9E3779B97F4A7C15
 
 
 def work(request: dict[str, Any], channel: int, stack: int, arena: int) -> None:
@@ -44,6 +42,7 @@ def work(request: dict[str, Any], channel: int, stack: int, arena: int) -> None:
     os.environ[WORKER] = str(request["worker"])
     worker = _Worker(request["worker"], socket.socket(fileno=channel), Arena(arena, request["stride"], request["slots"]))
     worker.chaos = request["chaos"]
+    worker.seed = Seeding().begin
     worker.run()
 
 
@@ -177,14 +176,6 @@ class _Worker:
                 error.add_note("raised while the batch was put into shared memory for the caller")
                 outcome = failure(error)
         return wire.FAILURE, -1, [], pickle.dumps(_portable(outcome), 5)
-
-
-def seed_globals(ask: Ask) -> None:
-    """Seed ``random`` and ``numpy.random`` for one item, so that no two workers draw the same."""
-    mixed = (ask.seed ^ (ask.pass_number + 1) * MIX ^ (ask.index + 1) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-    mixed = ((mixed ^ (mixed >> 30)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-    random.seed(mixed ^ (mixed >> 31))
-    np.random.seed((mixed >> 16) & 0xFFFFFFFF)
 
 
 def _portable(found: Failure) -> Failure:
