@@ -20,7 +20,7 @@ from stoker.testing import Counting
 ITEMS = 4
 WATCHED = {function.__code__ for function in (
     child._Worker._answer, child._Worker._answer_one, child.wire.pack_record, held._write, held._record, held.Held.add, held.Held.add_batch,
-    held.Held._answer, held.Held._placed, held.Held.send, held.Held.nudged)}
+    held.Held._answer, held.Held._begun, held.Held.send, held.Held.nudged)}
 
 
 class Mixed(stoker.Sequence):

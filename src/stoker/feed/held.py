@@ -20,7 +20,13 @@ from numpy.typing import NDArray
 
 from stoker.feed import wire
 from stoker.feed.messages import Ask
-from stoker.feed.parcel import Form, Packer
+from stoker.feed.parcel import Packer
+from stoker.feed.plan import Arrays, Gather
+
+
+def _nothing(item: Any, arrays: Arrays) -> bool:
+    """What fits a run to which nothing is added."""
+    return False
 
 
 class Run:
@@ -30,7 +36,7 @@ class Run:
         outcome: as in ``wire.Record``, and so on.
     """
 
-    __slots__ = ("count", "extra", "form", "offsets", "outcome", "slot", "source", "template", "views")
+    __slots__ = ("count", "extra", "gather", "offsets", "outcome", "room", "slot", "source", "template", "views")
 
     def __init__(self, outcome: int, source: int, slot: int, template: int, offsets: Sequence[int] = (), extra: bytes = b"") -> None:
         self.outcome = outcome
@@ -41,7 +47,9 @@ class Run:
         self.extra = extra
         self.count = 0
         """Batches that lie in the slot."""
-        self.form: Form | None = None
+        self.room = 0
+        """How many may lie there."""
+        self.gather: Gather = _nothing
         self.views: list[NDArray[Any]] = []
 
 
@@ -71,11 +79,16 @@ class Held:
 
     def add_batch(self, ask: Ask, slot: int, item: Any, make_s: float, began_s: float, began_cpu_s: float | None) -> bool:
         """Put a batch into a run and answer with it; False where it cannot lie in one."""
-        if not self._packer.is_untouched:
+        if self._packer.offered:
             return False
+        arrays: list[NDArray[Any]] = []
         self._is_adding = True
         try:
-            run = self._placed(ask.source, slot, item)
+            run = self._run
+            if run is None or run.count == run.room or run.source != ask.source or not run.gather(item, arrays):
+                run = self._run = self._begun(ask.source, slot, item, arrays)
+            else:
+                _write(run, arrays)
             if run is not None:
                 self._answer(run, ask, make_s, began_s, began_cpu_s)
         finally:
@@ -93,27 +106,20 @@ class Held:
         cpu_s = 0.0 if began_cpu_s is None else thread_time() - began_cpu_s
         self._answers.append((run, ask.ticket, make_s, began_s, perf_counter() - began_s - make_s, cpu_s))
 
-    def _placed(self, source: int, slot: int, item: Any) -> Run | None:
-        """The run in which a batch lies now."""
-        arrays: list[NDArray[Any]] = []
-        run = self._run
-        if run is not None and run.source == source and run.form is not None and run.count < run.form.layout.room \
-                and run.form.gather(item, arrays):
-            _write(run, arrays)
-            return run
-        self._run = None
+    def _begun(self, source: int, slot: int, item: Any, arrays: list[NDArray[Any]]) -> Run | None:
+        """A new run that begins with this batch; None where it cannot lie in one."""
+        arrays.clear()
         form = self._packer.form_of(item, arrays)
         if form is None or form.layout.room == 1:
             return None
         run = Run(wire.VALUE, source, slot, form.number)
-        run.form = form
+        run.gather, run.room = form.gather, form.layout.room
         try:
             run.views = self._packer.views(form, slot)
             _write(run, arrays)
         except Exception:
             return None  # whoever puts it anywhere else finds the same, and can say so
         run.extra = self._packer.told(form)
-        self._run = run
         return run
 
     def nudged(self, *_: Any) -> None:

@@ -67,7 +67,8 @@ class Packer:
         self._slot = 0
         self._end = 0
         self._thread = threading.get_ident()
-        self._offered: list[weakref.ref[NDArray[Any]]] = []
+        self.offered: list[weakref.ref[NDArray[Any]]] = []
+        """What the source was given of the slot for the batch that is being made."""
         self._alarms = 0
         self._may_offer = True
 
@@ -75,7 +76,8 @@ class Packer:
         """Everything offered and packed from now on goes into this slot."""
         self._slot = slot
         self._end = 0
-        self._offered.clear()
+        if self.offered:
+            self.offered.clear()
 
     def offer(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any] | None:
         """Memory for ``stoker.empty``; None where it cannot lie in a slot, and on other threads than the one that makes the batch."""
@@ -83,7 +85,7 @@ class Packer:
             return None
         size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
         array: NDArray[Any] = np.ndarray(shape, dtype, self._arena.memory, self._reserve(size))
-        self._offered.append(weakref.ref(array))
+        self.offered.append(weakref.ref(array))
         return array
 
     def is_kept(self) -> bool:
@@ -91,7 +93,7 @@ class Packer:
 
         It may write there again, and so the slot must not be used for anything else. Nothing is offered from then on.
         """
-        if not self._has_survivor():
+        if not self.offered or not self._has_survivor():
             return False
         gc.collect()
         self._alarms += 1
@@ -100,7 +102,7 @@ class Packer:
         return is_kept
 
     def _has_survivor(self) -> bool:
-        return any(offered() is not None for offered in self._offered)
+        return any(offered() is not None for offered in self.offered)
 
     def contents(self) -> bytes:
         """A copy of all that lies in the slot."""
@@ -114,11 +116,6 @@ class Packer:
         self._arena.take(self._slot, end)
         self._end = -(-end // ALIGNMENT) * ALIGNMENT
         return self._slot * self._arena.stride + start
-
-    @property
-    def is_untouched(self) -> bool:
-        """Whether the source has been offered nothing for the batch that is being made."""
-        return not self._offered
 
     def form_of(self, item: Any, arrays: Arrays) -> Form | None:
         """The form of a batch and its arrays; None where it is no structure of arrays, or one form too many."""

@@ -109,7 +109,7 @@ def gatherer(plan: Plan) -> Gather:
         return lambda item, arrays: inside((item,), arrays)
     kind = {"t": tuple, "l": list, "d": dict}[plan[0]]
     names = plan[1] if kind is dict else ()
-    types = tuple(map(type, names))
+    types, array = tuple(map(type, names)), np.ndarray
     parts = [(*part, None) if isinstance(part[0], np.dtype) else (None, None, gatherer(part)) for part in _parts(plan)]
 
     def gather(item: Any, arrays: Arrays) -> bool:
@@ -123,10 +123,10 @@ def gatherer(plan: Plan) -> Gather:
             if inner is not None:
                 if not inner(part, arrays):
                     return False
-            elif type(part) is np.ndarray and part.shape == shape and part.dtype == dtype:
-                arrays.append(part)
-            else:
+            elif type(part) is not array or part.shape != shape or part.dtype is not dtype and part.dtype != dtype:
                 return False
+            else:
+                arrays.append(part)
         return True
 
     return gather

@@ -27,7 +27,7 @@ def make(source: Source, ask: Ask) -> tuple[Outcome, float, float]:
     outcome: Outcome
     try:
         made = source.get(ask.pass_number, ask.index, ask.item)
-        outcome = made if isinstance(made, Ended) else Value(made)
+        outcome = made if type(made) is Ended else Value(made)
     except BaseException as error:
         outcome = failure(error)
     end_item()
