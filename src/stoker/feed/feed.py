@@ -87,6 +87,8 @@ class Feed:
         self._pump: Pump | None = None
         self._epoch: Epoch | None = None
         self._ahead = False
+        self._pause = 0
+        """The ticket at which there is something to look after again; before it, what is ready is only handed out."""
         self._late: tuple[Ask, Any] | None = None
         """An error that was taken behind batches that come before it."""
         self._adaptation: Adaptation | None = None
@@ -206,6 +208,7 @@ class Feed:
         if self.course.at_pass_end and self.window.next_new == self.window.next_out:
             self._end_pass()
         epoch = self._epoch = Epoch(self, self._supply.begin_epoch(steps))
+        self._pause = 0
         if self._ahead:
             self._pump.dispatch(self)
         return epoch
@@ -236,7 +239,7 @@ class Feed:
             lane.refresh_source(self._key)
         except NotPicklable as error:
             warn(f"{error} It runs on threads instead.")
-            ready = self.window.ready_payloads()
+            ready = self.window.ready_payloads
             for ticket, payload in ready.items():
                 ready[ticket] = payload if isinstance(payload, Value | Failure) else lane.unpack(payload)
             self._pump = self._hub.move_to_threads(self._key, self)
@@ -246,7 +249,7 @@ class Feed:
         """``on_epoch_end`` may shuffle in place what batches that are ready, or in use, are views of."""
         if self.before_pass_end is not None:
             self.before_pass_end()
-        ready = self.window.ready_payloads()
+        ready = self.window.ready_payloads
         for ticket, payload in ready.items():
             if isinstance(payload, Value):
                 ready[ticket] = Value(private(payload.value))
@@ -268,10 +271,10 @@ class Feed:
         made = [self.unpack(*taken)]
         while len(made) < most and window.is_ready() and not epoch.is_over():
             ask, payload = window.take()
-            self.meter.taken(ask.ticket, ask.index, window.ready)
+            self.meter.taken(ask, window)
             outcome = self._outcome(ask, payload)
             if type(outcome) is not Value:
-                self._late = ask, outcome
+                self._late, self._pause = (ask, outcome), 0
                 break
             made.append(outcome.value)
         if len(made) == most:
@@ -299,28 +302,46 @@ class Feed:
 
     def take(self, epoch: Epoch) -> tuple[Ask, Any] | None:
         """The next ticket of an epoch, in order; None where the epoch is over (``Epoch`` calls this)."""
-        if self._late is not None:
-            late, self._late = self._late, None
-            return late
+        window = self.window
+        if window.next_out >= self._pause or window.next_out not in window.ready_payloads:
+            self._pause = 0
+            if self._late is not None:
+                late, self._late = self._late, None
+                return late
+            if not self._find_next(epoch):
+                return None
+        taken = window.take()
+        self.meter.taken(taken[0], window)
+        if window.next_out >= self._pause:
+            self._look_ahead(epoch)
+        return taken
+
+    def _find_next(self, epoch: Epoch) -> bool:
+        """Go on to the next pass where one is over, and wait for the next ticket; False where the epoch is over."""
         window = self.window
         if self._ahead and self.course.at_pass_end and window.is_idle:
             self._end_pass()
             self._open_pump().dispatch(self)
-        if epoch.is_over():
-            self._finish_epoch()
-            return None
-        if not window.is_ready():
+        if not epoch.is_over() and not window.is_ready():
             self._wait()
-            if epoch.is_over() or not window.is_ready():
-                self._finish_epoch()
-                return None
-        ask, payload = window.take()
-        self.meter.taken(ask.ticket, ask.index, window.ready)
+        if epoch.is_over() or not window.is_ready():
+            self._finish_epoch()
+            return False
+        return True
+
+    def _look_ahead(self, epoch: Epoch) -> None:
+        """Ask for more once there is room, and settle up to which ticket there is nothing to look after but handing out what is ready.
+
+        Nothing of this changes in between: answers are taken up, and passes end, only in what ``_find_next`` does.
+        """
+        window = self.window
         if self._adaptation is not None:
             self._adaptation.adapt()
-        if self._ahead and window.room >= self._chunk():
+        chunk = self._chunk()
+        if self._ahead and window.room >= chunk:
             self._open_pump().dispatch(self)
-        return ask, payload
+        if self._ahead and self._adaptation is None and not self.course.at_pass_end and window.room < chunk:
+            self._pause = epoch.limit(window.next_new + chunk - window.bound)
 
     def _wait(self) -> None:
         """Wait for the next ticket, through the ends of as many passes as it takes."""
@@ -358,7 +379,9 @@ class Feed:
 
     def unpack(self, ask: Ask, payload: Any) -> Any:
         """What the source made, or its error (``Epoch`` calls this)."""
-        outcome = payload if type(payload) is Value else self._outcome(ask, payload)
+        if type(payload) is Value and self._adaptation is None:
+            return payload.value
+        outcome = self._outcome(ask, payload)
         if self._adaptation is not None and isinstance(outcome, Value):
             self._adaptation.see(outcome.value)
         return unwrap(outcome)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from stoker.feed.crowding import since, worker_times
-from stoker.feed.messages import Got
+from stoker.feed.messages import Ask, Got
 from stoker.feed.window import Window
 
 QUICK_S = 200e-6
@@ -211,15 +211,15 @@ class Meter:
         self._deaths += 1
         self._last_death = cause
 
-    def taken(self, ticket: int, index: int, ready: int) -> None:
-        """A batch is handed out while so many more lie ready."""
+    def taken(self, ask: Ask, window: Window) -> None:
+        """The batch of an ask is handed out; more may lie ready in the window."""
         self.batches += 1
-        now_s = self.clock()
-        own_s = now_s - self._taken_s - self.wait_s + self._waited_s
+        now_s, wait_s = self.clock(), self.wait_s
+        own_s = now_s - self._taken_s - wait_s + self._waited_s
         if own_s > self._longest_s:
             self._longest_s = own_s
-        self._taken_s, self._waited_s = now_s, self.wait_s
-        self._takes.append((ticket, index, now_s, self.wait_s, ready))
+        self._taken_s, self._waited_s = now_s, wait_s
+        self._takes.append((ask[1], ask[3], now_s, wait_s, len(window.ready_payloads)))  # not the ask: its item may be large
 
     def waited(self, began_s: float, window: Window) -> None:
         """The consumer has waited for a batch. Which workers had nothing to do meanwhile, for want of slots?"""

@@ -220,8 +220,7 @@ class Unpacker:
     def run(self, number: int, memory: Any, count: int) -> list[Any]:
         """Batches that lie one behind another, as views of ``memory``, which begins where the first begins."""
         layout, assemble = self._known[number]
-        views = layout.columns(memory, 0, count)
-        return assemble(iter([list(view) if view.ndim > 1 else _scalars(view) for view in views]), count)
+        return list(assemble(layout.arrays(memory, count), count))
 
     def arrays(self, number: int, memory: Any, offsets: Sequence[int]) -> Any:
         """A batch as views of ``memory``, which begins where the slot begins; without offsets its arrays lie at their places."""
@@ -235,8 +234,3 @@ class Unpacker:
         pairs = zip(places[::2], places[1::2], strict=True)
         buffers = [np.ndarray((size,), np.uint8, memory, offset) for offset, size in pairs]
         return pickle.loads(data, buffers=buffers)
-
-
-def _scalars(view: NDArray[Any]) -> list[NDArray[Any]]:
-    """The elements of a view as arrays without axes; as a list they would be numbers."""
-    return [view[number, ...] for number in range(len(view))]

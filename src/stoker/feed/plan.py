@@ -9,7 +9,8 @@ Rules: pure; both sides use it, so that what the worker writes lies where the pa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ LEASED_RUN_BYTES = 1 << 20
 Plan = Any
 Arrays = list[NDArray[Any]]
 Gather = Callable[[Any, Arrays], bool]
-Assemble = Callable[[Iterator[list[Any]], int], list[Any]]
+Assemble = Callable[[Iterator[Sequence[Any]], int], Sequence[Any]]
 
 
 def structure(item: Any, arrays: Arrays) -> Plan:
@@ -75,13 +76,15 @@ class Layout:
         self.offsets: list[int] = []
         self.end = 0
         """How far a batch reaches, in bytes."""
-        self._strides = []
-        for dtype, shape in self.leaves:
-            size = dtype.itemsize * math.prod(shape)
-            self.offsets.append(_aligned(self.end))
+        self._rows: list[tuple[int, np.dtype[Any], tuple[int, ...], int, int, tuple[int, ...]]] = []
+        """Of each row of arrays alike: how many, their dtype and shape, where the first lies, from one to the next, and their strides."""
+        for (dtype, shape), alike in groupby(self.leaves):
+            size, first, number = dtype.itemsize * math.prod(shape), _aligned(self.end), len(list(alike))
+            strides = tuple(dtype.itemsize * math.prod(shape[axis + 1:]) for axis in range(len(shape)))
+            self._rows.append((number, dtype, shape, first, _aligned(size), strides))
+            self.offsets += [first + place * _aligned(size) for place in range(number)]
             self.end = self.offsets[-1] + size
-            self.size_bytes += size
-            self._strides.append(tuple(dtype.itemsize * math.prod(shape[axis + 1:]) for axis in range(len(shape))))
+            self.size_bytes += number * size
         self.stride = max(ALIGNMENT, _aligned(self.end))
         """From one batch of a run to the next, in bytes."""
         self.is_copied = self.end <= COPIED_BYTES
@@ -92,8 +95,19 @@ class Layout:
 
     def columns(self, memory: Any, start: int, count: int) -> Iterator[NDArray[Any]]:
         """For each place of an array a view of shape ``(count, ...)``: the arrays there of so many batches."""
-        for (dtype, shape), offset, strides in zip(self.leaves, self.offsets, self._strides, strict=True):
-            yield np.ndarray((count, *shape), dtype, memory, start + offset, (self.stride, *strides))
+        for number, dtype, shape, offset, pitch, strides in self._rows:
+            yield from np.ndarray((number, count, *shape), dtype, memory, start + offset, (pitch, self.stride, *strides))
+
+    def arrays(self, memory: Any, count: int) -> Iterator[Sequence[NDArray[Any]]]:
+        """For each place of an array those of so many batches, as views of ``memory``, which begins where the first batch begins."""
+        for number, dtype, shape, offset, pitch, strides in self._rows:
+            rows = np.ndarray((count, number, *shape), dtype, memory, offset, (self.stride, pitch, *strides))
+            if not shape:  # as a list it would be numbers
+                yield from ([rows[batch, place, ...] for batch in range(count)] for place in range(number))
+            elif number == 1:
+                yield list(rows[:, 0])
+            else:
+                yield from zip(*map(list, rows), strict=True)
 
 
 def _aligned(size_bytes: int) -> int:
@@ -140,7 +154,7 @@ def assembler(plan: Plan) -> Assemble:
         return lambda columns, count: next(columns)
     parts = [assembler(part) for part in _parts(plan)]
 
-    def rows(columns: Iterator[list[Any]], count: int) -> list[Any]:
+    def rows(columns: Iterator[Sequence[Any]], count: int) -> list[Any]:
         return list(zip(*[part(columns, count) for part in parts], strict=True)) if parts else [()] * count
 
     if plan[0] == "t":

@@ -34,7 +34,8 @@ class Window:
         self._asks: dict[int, Ask] = {}
         self._waiting: deque[int] = deque()
         self._assigned: list[deque[int]] = [deque() for _ in range(workers)]
-        self._ready: dict[int, Any] = {}
+        self.ready_payloads: dict[int, Any] = {}
+        """By ticket what is answered and not yet taken; its owner may change payloads in place."""
         self._deaths: dict[int, int] = {}
         self.owner = owner
         self._end: int | None = None
@@ -53,7 +54,7 @@ class Window:
     @property
     def is_idle(self) -> bool:
         """Whether every issued ticket has been answered."""
-        return self.next_new - self.next_out == len(self._ready)
+        return self.next_new - self.next_out == len(self.ready_payloads)
 
     @property
     def is_quiet(self) -> bool:
@@ -116,14 +117,14 @@ class Window:
                 break
             assigned.popleft()
             count += 1
-        self._ready.update(zip(tickets[:count], payloads, strict=False))
+        self.ready_payloads.update(zip(tickets[:count], payloads, strict=False))
         return count
 
     def ended(self, worker: int, ticket: int) -> bool:
         """A worker says that the stream has no item for this ticket, nor for any later one of this pass."""
         if not self.got(worker, [ticket], [None]):
             return False
-        del self._ready[ticket]
+        del self.ready_payloads[ticket]
         self._end = ticket if self._end is None else min(self._end, ticket)
         return True
 
@@ -163,7 +164,7 @@ class Window:
     def give_up(self, ticket: int, payload: Any) -> None:
         """Answer a waiting ticket without a worker; for a ticket that kills its workers."""
         self._waiting.remove(ticket)
-        self._ready[ticket] = payload
+        self.ready_payloads[ticket] = payload
 
     def deaths(self, ticket: int) -> int:
         """How many workers died at a ticket."""
@@ -171,25 +172,21 @@ class Window:
 
     def is_ready(self) -> bool:
         """Whether the next ticket can be taken."""
-        return self.next_out in self._ready
+        return self.next_out in self.ready_payloads
 
     @property
     def ready(self) -> int:
         """How many tickets are answered and not yet taken."""
-        return len(self._ready)
+        return len(self.ready_payloads)
 
     def take(self) -> tuple[Ask, Any]:
         """Hand out the next ticket and its payload."""
         ticket = self.next_out
-        payload = self._ready.pop(ticket)
+        payload = self.ready_payloads.pop(ticket)
         if self._deaths:
             self._deaths.pop(ticket, None)
         self.next_out = ticket + 1
         return self._asks.pop(ticket), payload
-
-    def ready_payloads(self) -> dict[int, Any]:
-        """Payloads by ticket, to be changed in place by their owner."""
-        return self._ready
 
     def worker_of(self, ticket: int) -> int | None:
         """The worker that has been asked for a ticket and has not answered."""
@@ -217,15 +214,15 @@ class Window:
 
     def drain(self) -> Iterable[Any]:
         """Give up everything that is ready; for the end of a feed."""
-        payloads = list(self._ready.values())
-        self._ready.clear()
+        payloads = list(self.ready_payloads.values())
+        self.ready_payloads.clear()
         return payloads
 
     def check(self) -> None:
         """Assert what must hold after every event."""
         in_flight = [*self._waiting, *(ticket for tickets in self._assigned for ticket in tickets)]
         after_end = [] if self._end is None else [t for t in range(self._end, self.next_new) if t not in in_flight]
-        everywhere = sorted([*in_flight, *self._ready, *after_end])
+        everywhere = sorted([*in_flight, *self.ready_payloads, *after_end])
         assert everywhere == list(range(self.next_out, self.next_new)), "every issued ticket is in exactly one place"
         assert len(everywhere) <= max(self.bound, self.wanted - self.next_out), "the bound holds"
         assert set(self._asks) == set(everywhere), "every ticket that is out has its ask"
