@@ -64,7 +64,7 @@ class _Worker:
     """The sources and slots of one worker process."""
 
     def __init__(self, number: int, channel: socket.socket, arena: Arena) -> None:
-        self._number = number
+        self._say_at = arena.teller(number)
         self._arena = arena
         self.chaos = 0.0
         self._channel = channel
@@ -132,9 +132,10 @@ class _Worker:
 
     def _answer(self, asks: list[tuple[Ask, int]]) -> None:
         held_s, began_cpu_s, last = 0.0, thread_time(), asks[-1][0]
+        say_at = self._say_at
         OFFER.set(self._packer.offer)
         for ask, slot in asks:
-            self._arena.say_at(self._number, ask.source, ask.ticket)
+            say_at(ask.source, ask.ticket)
             if self.chaos and random.SystemRandom().random() < self.chaos and self._arena.mark(ask.source, ask.ticket):
                 os.kill(os.getpid(), signal.SIGKILL)  # once at each item at most: three deaths at one would be an error
             held_s += self._answer_one(ask, slot, began_cpu_s if ask is last else None)
@@ -142,7 +143,7 @@ class _Worker:
                 self._held.send()
                 held_s = 0.0
         OFFER.set(None)
-        self._arena.say_at(self._number, -1, 0)
+        say_at(-1, 0)
         self._held.send()
 
     def _answer_one(self, ask: Ask, slot: int, began_cpu_s: float | None) -> float:

@@ -87,27 +87,28 @@ class Held:
             run = self._run
             if run is None or run.count == run.room or run.source != ask.source or not run.gather(item, arrays):
                 run = self._run = self._begun(ask.source, slot, item, arrays)
-            else:
-                _write(run, arrays)
-            if run is not None:
-                self._answer(run, ask, make_s, began_s, began_cpu_s)
+                if run is None:
+                    return False
+            place = run.count
+            for view, array in zip(run.views, arrays, strict=False):
+                view[place] = array
+            run.count = place + 1
+            cpu_s = 0.0 if began_cpu_s is None else thread_time() - began_cpu_s
+            self._answers.append((run, ask.ticket, make_s, began_s, perf_counter() - began_s - make_s, cpu_s))
         finally:
             self._is_adding = False
         if self._is_due:
             self.send()
-        return run is not None
+        return True
 
     def add(self, run: Run, ask: Ask, make_s: float, began_s: float, began_cpu_s: float | None) -> None:
         """Answer with anything else."""
         self._run = None
-        self._answer(run, ask, make_s, began_s, began_cpu_s)
-
-    def _answer(self, run: Run, ask: Ask, make_s: float, began_s: float, began_cpu_s: float | None) -> None:
         cpu_s = 0.0 if began_cpu_s is None else thread_time() - began_cpu_s
         self._answers.append((run, ask.ticket, make_s, began_s, perf_counter() - began_s - make_s, cpu_s))
 
     def _begun(self, source: int, slot: int, item: Any, arrays: list[NDArray[Any]]) -> Run | None:
-        """A new run that begins with this batch; None where it cannot lie in one."""
+        """A new run for this batch, and its arrays; None where it cannot lie in one."""
         arrays.clear()
         form = self._packer.form_of(item, arrays)
         if form is None or form.layout.room == 1:
@@ -116,8 +117,7 @@ class Held:
         run.gather, run.room = form.gather, form.layout.room
         try:
             run.views = self._packer.views(form, slot)
-            _write(run, arrays)
-        except Exception:
+        except MemoryError:
             return None  # whoever puts it anywhere else finds the same, and can say so
         run.extra = self._packer.told(form)
         return run
@@ -142,14 +142,6 @@ class Held:
                 self._channel.sendall(data)
         finally:
             self._is_sending = False
-
-
-def _write(run: Run, arrays: list[NDArray[Any]]) -> None:
-    """Put the arrays of a batch behind those that lie there."""
-    place = run.count
-    for view, array in zip(run.views, arrays, strict=True):
-        view[place] = array
-    run.count = place + 1
 
 
 def _record(run: Run, answers: Any) -> bytes:

@@ -136,7 +136,7 @@ class ProcessLane:
     def _start(self, worker: int) -> Hand:
         if self._crew.is_gone:
             self._renew_crew()
-        self._arena.say_at(worker, -1, 0)
+        self._arena.teller(worker)(-1, 0)
         hand = self._crew.hire(worker)
         self._hands[worker] = hand
         self._by_fd[hand.channel.fileno()] = hand
