@@ -33,6 +33,7 @@ from stoker.source.protocol import Source
 
 HOLD_S = 0.3e-3
 """Answers are sent together until they took this long to make."""
+READ_BYTES = 1 << 14
 PR_SET_PDEATHSIG = 1
 
 
@@ -107,7 +108,7 @@ class _Worker:
                     body = bytes(self._input[head:head + length])
                     del self._input[:head + length]
                     return kind, body
-            data, fds, _, _ = socket.recv_fds(self._channel, 65536, 16)
+            data, fds, _, _ = socket.recv_fds(self._channel, READ_BYTES, 16)
             self._fds += fds
             if not data:
                 return None

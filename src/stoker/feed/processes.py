@@ -37,7 +37,8 @@ SLOTS_FOR_EACH = 4
 LEAST_SLOTS = 256
 NUDGE_S = 5e-3
 """After a wait of this length it is looked whether what is waited for has long been made: workers send answers together."""
-READ_BYTES = 1 << 18
+READ_BYTES = 1 << 14
+"""Room for the answers to some messages: a large piece of memory takes longer to get than several to read into."""
 
 
 class ProcessLane:
