@@ -152,8 +152,8 @@ class _Worker:
         source = self._sources[ask.source]
         self._packer.begin(slot)
         outcome: Any
-        if type(source) is Failure or type(ask.item) is Refused:
-            refused = source if type(source) is Failure else failure(pickle.loads(ask.item.error))
+        if isinstance(source, Failure) or type(ask.item) is Refused:
+            refused = source if isinstance(source, Failure) else failure(pickle.loads(ask.item.error))
             outcome, make_s, began_s = refused, 0.0, perf_counter()
         else:
             self.seed(ask)

@@ -170,7 +170,7 @@ class Feed:
 
     def close(self) -> None:
         """End the workers and drop what is ready; an iterator keeps its place for the next call."""
-        self._pump = None
+        self._pump, self._pause = None, 0
         if self._owns_hub:
             self._hub.close()
 
@@ -239,9 +239,7 @@ class Feed:
             lane.refresh_source(self._key)
         except NotPicklable as error:
             warn(f"{error} It runs on threads instead.")
-            ready = self.window.ready_payloads
-            for ticket, payload in ready.items():
-                ready[ticket] = payload if isinstance(payload, Value | Failure) else lane.unpack(payload)
+            self.window.change_ready(lane.unpack)
             self._pump = self._hub.move_to_threads(self._key, self)
             self.meter.lane = self._pump.lane.name
 
@@ -249,10 +247,7 @@ class Feed:
         """``on_epoch_end`` may shuffle in place what batches that are ready, or in use, are views of."""
         if self.before_pass_end is not None:
             self.before_pass_end()
-        ready = self.window.ready_payloads
-        for ticket, payload in ready.items():
-            if isinstance(payload, Value):
-                ready[ticket] = Value(private(payload.value))
+        self.window.change_ready(lambda payload: Value(private(payload.value)) if type(payload) is Value else payload)
 
     def stream_ended(self) -> None:
         """The end of a stream's pass has been settled (the pump calls this)."""
@@ -266,10 +261,8 @@ class Feed:
         window = self.window
         self._want(epoch, most)
         taken = self.take(epoch)
-        if taken is None:
-            return []
-        made = [self.unpack(*taken)]
-        while len(made) < most and window.is_ready() and not epoch.is_over():
+        made = [self.unpack(*taken)] if taken is not None else []
+        while 0 < len(made) < most and window.is_ready() and not epoch.is_over():
             ask, payload = window.take()
             self.meter.taken(ask, window)
             outcome = self._outcome(ask, payload)
@@ -318,26 +311,24 @@ class Feed:
 
     def _find_next(self, epoch: Epoch) -> bool:
         """Go on to the next pass where one is over, and wait for the next ticket; False where the epoch is over."""
-        window = self.window
-        if self._ahead and self.course.at_pass_end and window.is_idle:
+        if self._ahead and self.course.at_pass_end and self.window.is_idle:
             self._end_pass()
             self._open_pump().dispatch(self)
-        if not epoch.is_over() and not window.is_ready():
+        if not epoch.is_over() and not self.window.is_ready():
             self._wait()
-        if epoch.is_over() or not window.is_ready():
+        is_there = not epoch.is_over() and self.window.is_ready()
+        if not is_there:
             self._finish_epoch()
-            return False
-        return True
+        return is_there
 
     def _look_ahead(self, epoch: Epoch) -> None:
-        """Ask for more once there is room, and settle up to which ticket there is nothing to look after but handing out what is ready.
+        """Ask for more once there is room, and settle for how long there is nothing else to do than handing out what is ready.
 
-        Nothing of this changes in between: answers are taken up, and passes end, only in what ``_find_next`` does.
+        That changes only where ``_find_next`` waits or ends a pass.
         """
-        window = self.window
         if self._adaptation is not None:
             self._adaptation.adapt()
-        chunk = self._chunk()
+        window, chunk = self.window, self._chunk()
         if self._ahead and window.room >= chunk:
             self._open_pump().dispatch(self)
         if self._ahead and self._adaptation is None and not self.course.at_pass_end and window.room < chunk:
@@ -379,19 +370,18 @@ class Feed:
 
     def unpack(self, ask: Ask, payload: Any) -> Any:
         """What the source made, or its error (``Epoch`` calls this)."""
-        if type(payload) is Value and self._adaptation is None:
-            return payload.value
-        outcome = self._outcome(ask, payload)
-        if self._adaptation is not None and isinstance(outcome, Value):
-            self._adaptation.see(outcome.value)
-        return unwrap(outcome)  # type: ignore[arg-type]
+        outcome = payload if type(payload) is Value else self._outcome(ask, payload)
+        made = outcome.value if type(outcome) is Value else unwrap(outcome)  # type: ignore[arg-type]
+        if self._adaptation is not None:
+            self._adaptation.see(made)
+        return made
 
     def _outcome(self, ask: Ask, payload: Any) -> Outcome:
         """What a worker made; what a thread made may still wait after the feed has gone over to processes."""
-        if isinstance(payload, Value | Failure):
-            return payload
-        outcome = self._open_pump().lane.unpack(payload)
-        return made_by(outcome, ask.index, self.source.label, "by a worker process") if isinstance(outcome, Failure) else outcome
+        outcome = payload if type(payload) is Failure else self._open_pump().lane.unpack(payload)
+        if type(outcome) is Failure and outcome is not payload:
+            return made_by(outcome, ask.index, self.source.label, "by a worker process")
+        return outcome
 
     def state_dict(self) -> dict[str, Any]:
         """The position of the next batch, as a few bytes of JSON: from there the stream goes on, on any lane."""
@@ -404,11 +394,7 @@ class Feed:
         Raises:
             SourceError: the feed has handed out batches already, or the state is of another kind of source.
         """
-        if not self.course.is_untouched:
-            raise SourceError(
-                "the feed is under way", expected="a feed that has not begun", where=self.source.label,
-                remedy="Load the state before the first epoch.")
-        seed, shuffle, place = restore(self.source, state)
+        seed, shuffle, place = restore(self.source, state, self.course.is_untouched)
         self.options = dataclasses.replace(self.options, seed=seed, shuffle=shuffle)
         self.course = self._supply.course = Course(self.source.kind, self._key, seed, shuffle)
         self.course.go_to(*place)

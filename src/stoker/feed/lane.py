@@ -1,8 +1,8 @@
 """The contract of a lane: workers that make batches when asked.
 
 Rules: a lane decides nothing. It takes asks for a numbered worker, answers each exactly once and, for one worker, in order;
-answers that follow each other may come as one ``Got``; it reports deaths; it starts and ends what it owns (threads, processes, memory). All methods are called from one thread, the
-consumer's. ``tests/contract/test_lanes.py`` holds every lane to this.
+answers that follow each other may come as one ``Got``; it reports deaths; it starts and ends what it owns (threads, processes, memory). All
+methods are called from one thread, the consumer's. ``tests/contract/test_lanes.py`` holds every lane to this.
 """
 
 from __future__ import annotations

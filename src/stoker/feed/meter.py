@@ -1,7 +1,7 @@
 """What a feed cost: times of making and waiting, summed between two looks, and a timeline of the latest batches.
 
-Rules: short records, of makes one for each run of answers; the clock is read once when a batch is taken, and twice more when the consumer really waits; seconds
-everywhere.
+Rules: a short record for each batch that is taken, and for each run of answers; the clock is read once when a batch is taken, and twice
+more when the consumer really waits; seconds everywhere.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ def gatherer(plan: Plan) -> Gather:
             if inner is not None:
                 if not inner(part, arrays):
                     return False
-            elif type(part) is not array or part.shape != shape or part.dtype is not dtype and part.dtype != dtype:
+            elif type(part) is not array or part.shape != shape or (part.dtype is not dtype and part.dtype != dtype):
                 return False
             else:
                 arrays.append(part)

@@ -10,7 +10,6 @@ never two of these.
 from __future__ import annotations
 
 import os
-import pickle
 import select
 import signal
 import socket

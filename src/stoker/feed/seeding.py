@@ -3,8 +3,8 @@
 Seeding that of ``random`` takes as long as making a tiny batch, and most items draw nothing from it. So a worker process only notes the
 seed, and the generator seeds itself when an item draws for the first time: what an item draws is the same to the bit.
 
-Rules: ``Seeding`` changes the module ``random`` for good, and is for worker processes only, before the user's code is loaded: functions that
-are imported by name must be those that look first whether there is a seed to set.
+Rules: ``Seeding`` changes the module ``random`` for good, and is for worker processes only, before the user's code is loaded: functions
+that are imported by name must be those that look first whether there is a seed to set.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ tests call it after any order of events.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from stoker.feed.messages import Ask
@@ -35,7 +35,7 @@ class Window:
         self._waiting: deque[int] = deque()
         self._assigned: list[deque[int]] = [deque() for _ in range(workers)]
         self.ready_payloads: dict[int, Any] = {}
-        """By ticket what is answered and not yet taken; its owner may change payloads in place."""
+        """By ticket what is answered and not yet taken."""
         self._deaths: dict[int, int] = {}
         self.owner = owner
         self._end: int | None = None
@@ -187,6 +187,11 @@ class Window:
             self._deaths.pop(ticket, None)
         self.next_out = ticket + 1
         return self._asks.pop(ticket), payload
+
+    def change_ready(self, change: Callable[[Any], Any]) -> None:
+        """Put something else in the place of each payload that is ready."""
+        for ticket, payload in self.ready_payloads.items():
+            self.ready_payloads[ticket] = change(payload)
 
     def worker_of(self, ticket: int) -> int | None:
         """The worker that has been asked for a ticket and has not answered."""

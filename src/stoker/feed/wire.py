@@ -95,7 +95,8 @@ class Parser:
             if len(buffer) < end:
                 break
             numbers = struct.unpack_from(f"<{count}Q{3 * count}d{places}Q", buffer, middle)
-            columns = [numbers[place:place + count] for place in range(0, 4 * count, count)]
-            yield Record(outcome, source, slot, template, cpu_s, *columns, numbers[4 * count:], bytes(buffer[end - length:end]))
+            tickets, make_s, began_s, cross_s = [numbers[place:place + count] for place in range(0, 4 * count, count)]
+            offsets, extra = numbers[4 * count:], bytes(buffer[end - length:end])
+            yield Record(outcome, source, slot, template, cpu_s, tickets, make_s, began_s, cross_s, offsets, extra)
             start = end
         del buffer[:start]
