@@ -19,7 +19,7 @@ from collections.abc import Callable
 from time import perf_counter, thread_time
 from typing import Any
 
-from stoker.feed import wire
+import stoker.feed.wire as wire
 from stoker.feed.arena import Arena, Cargo
 from stoker.feed.empty import OFFER
 from stoker.feed.errands import pack_error

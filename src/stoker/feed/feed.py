@@ -251,6 +251,7 @@ class Feed:
 
     def stream_ended(self) -> None:
         """The end of a stream's pass has been settled (the pump calls this)."""
+        self._pause = 0
         self._supply.stream_ended()
 
     def take_many(self, epoch: Epoch, most: int) -> list[Any]:
@@ -322,10 +323,7 @@ class Feed:
         return is_there
 
     def _look_ahead(self, epoch: Epoch) -> None:
-        """Ask for more once there is room, and settle for how long there is nothing else to do than handing out what is ready.
-
-        That changes only where ``_find_next`` waits or ends a pass.
-        """
+        """Ask for more once there is room, and settle up to which ticket only handing out is to be done; only a wait changes that."""
         if self._adaptation is not None:
             self._adaptation.adapt()
         window, chunk = self.window, self._chunk()

@@ -18,7 +18,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from stoker.feed import wire
+import stoker.feed.wire as wire
 from stoker.feed.messages import Ask
 from stoker.feed.parcel import Packer
 from stoker.feed.plan import Arrays, Gather
