@@ -46,7 +46,8 @@ class Crowd:
         assert self.window.died(worker) == first
 
 
-events = st.lists(st.tuples(st.sampled_from(["answer", "run", "late", "die", "take", "issue", "issue together"]), st.integers(0, 4)), max_size=200)
+kinds = st.sampled_from(["answer", "run", "late", "die", "take", "issue", "issue together"])
+events = st.lists(st.tuples(kinds, st.integers(0, 4)), max_size=200)
 
 
 @given(bound=st.integers(1, 12), workers=st.integers(1, 5), events=events)
