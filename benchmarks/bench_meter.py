@@ -17,8 +17,9 @@ import time
 import numpy as np
 
 import stoker
-from stoker.feed.messages import Got
+from stoker.feed.messages import Ask, Got
 from stoker.feed.meter import Meter
+from stoker.feed.window import Window
 
 BATCHES = 20_000
 PAIRS = 15
@@ -48,7 +49,7 @@ class Mute(Meter):
     def made(self, reply):
         pass
 
-    def taken(self, ticket, index, ready):
+    def taken(self, ask, window):
         pass
 
 
@@ -72,9 +73,10 @@ def call_s(call):
 def main():
     differences = [pass_s(Meter) - pass_s(Mute) for _ in range(PAIRS)]
     meter = Meter("threads", 1, time.perf_counter)
-    reply = Got(0, 0, 7, None, 1e-5, 1e-5, 0.0)
-    made_s = statistics.median(call_s(lambda: meter.made([reply])) for _ in range(5))
-    taken_s = statistics.median(call_s(lambda: meter.taken(7, 7, 3)) for _ in range(5))
+    ask, window = Ask(0, 7, 0, 7, 0), Window(1, 1)
+    reply = Got(0, 0, (7,), (None,), (1e-5,), 1e-5, (0.0,), (0.0,))
+    made_s = statistics.median(call_s(lambda: meter.made(reply)) for _ in range(5))
+    taken_s = statistics.median(call_s(lambda: meter.taken(ask, window)) for _ in range(5))
     nothing_s = statistics.median(call_s(lambda: None) for _ in range(5))
     calls_s = made_s + taken_s - 2 * nothing_s
     print(f"Python {sys.version.split()[0]}")

@@ -33,7 +33,8 @@ MAY = {
 }
 """What each part may import of the house. Parts that are not named (api, keras, compat, cli, callbacks) may import all."""
 
-WORKER_SIDE = {"worker", "child", "server", "parcel", "arena", "messages", "wire", "empty", "errands", "arrive", "standin"}
+WORKER_SIDE = {"worker", "child", "server", "parcel", "arena", "messages", "wire", "empty", "errands", "arrive", "standin", "plan", "held",
+    "seeding"}
 WORKER_MAY = BASE | {"batch.memory", "source.protocol"} | {f"feed.{name}" for name in WORKER_SIDE}
 
 

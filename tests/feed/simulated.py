@@ -146,7 +146,8 @@ class SimulatedLane:
             make_s = self.world.now_s - began_s - job[4]
             item = self.sources[ask.source].get(ask.pass_number, ask.index, ask.item)
             made = item if isinstance(item, Ended) else Value(item)
-            self.replies.append(Got(number, ask.source, ask.ticket, made, make_s, cost.cpu_s, began_s, job[4] * (cost.cross_s > 0)))
+            cross_s = job[4] * (cost.cross_s > 0)
+            self.replies.append(Got(number, ask.source, (ask.ticket,), (made,), (make_s,), cost.cpu_s, (began_s,), (cross_s,)))
 
     def send(self, worker, asks):
         self.inbox[worker].extend(asks)

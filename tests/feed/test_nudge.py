@@ -5,15 +5,34 @@ from __future__ import annotations
 import socket
 import sys
 
-from stoker.feed import child
+import numpy as np
+import pytest
+
+import stoker
+from stoker.feed import child, held
 from stoker.feed.arena import Arena
 from stoker.feed.messages import Ask
+from stoker.feed.parcel import Unpacker
 from stoker.feed.wire import Parser
 from stoker.source.open import open_source
 from stoker.testing import Counting
 
-ITEMS = 3
-WATCHED = {child._Worker._answer.__code__, child._Worker._send.__code__, child.wire.pack_record.__code__}
+ITEMS = 4
+WATCHED = {function.__code__ for function in (
+    child._Worker._answer, child._Worker._answer_one, child.wire.pack_record, held._record, held.Held.add, held.Held.add_batch,
+    held.Held._begun, held.Held.send, held.Held.nudged)}
+
+
+class Mixed(stoker.Sequence):
+    """Batches that make a run, an error between them, and one that is pickled."""
+
+    def __len__(self):
+        return ITEMS
+
+    def __getitem__(self, index):
+        if index == 1:
+            raise KeyError("lost")
+        return "a text" if index == 3 else np.full(3, index)
 
 
 class Nudge:
@@ -28,19 +47,20 @@ class Nudge:
         frame.f_trace_opcodes = True
         if event == "opcode":
             if self.seen == self.at:
+                self.seen += 1  # what the signal does is watched too, but not cut short again
                 self.act()
             self.seen += 1
         return self
 
 
-def answered(nudged_at):
-    """The tickets that reach the parent, and how many instructions there were."""
+def records_of(source, nudged_at):
+    """What reaches the parent, how many instructions there were, and what lies in the slots."""
     ours, theirs = socket.socketpair()
     arena = Arena.create(ITEMS + 2)
     try:
         worker = child._Worker(0, theirs, arena)
-        worker._sources[0] = open_source(Counting(ITEMS))
-        nudge = Nudge(worker._send, nudged_at)
+        worker._sources[0] = open_source(source)
+        nudge = Nudge(worker._held.nudged, nudged_at)
         before = sys.gettrace()
         sys.settrace(nudge)
         try:
@@ -48,14 +68,36 @@ def answered(nudged_at):
         finally:
             sys.settrace(before)
         records = list(Parser().feed(ours.recv(1 << 16)))
+        unpacker = Unpacker()
+        return records, nudge.seen, [contents(arena, unpacker, record) for record in records]
     finally:
         ours.close()
         theirs.close()
         arena.close()
-    return [record.ticket for record in records], nudge.seen
 
 
-def test_no_answer_is_lost_wherever_the_signal_comes():
-    whole, instructions = answered(-1)
-    assert whole == list(range(ITEMS)) and instructions > 100
-    assert not [at for at in range(instructions) if answered(at)[0] != whole]
+def contents(arena, unpacker, record):
+    """Ticket and batch of each answer of a record; None for what is no run."""
+    if record.outcome or record.template < 0:
+        return [(ticket, None) for ticket in record.tickets]
+    assert record.slot == record.tickets[0], "a run lies in the slot of its first ask"
+    if record.extra:
+        unpacker.learn(record.extra)
+    memory = bytes(arena.bytes[record.slot * arena.stride:record.slot * arena.stride + (1 << 16)])
+    batches = unpacker.run(record.template, memory, len(record.tickets))
+    return [(ticket, np.ravel(batch[0] if isinstance(batch, tuple) else batch)[0])
+            for ticket, batch in zip(record.tickets, batches, strict=True)]
+
+
+@pytest.mark.parametrize(("source", "expected"), [
+    (Counting(ITEMS), [(0, 0), (1, 1), (2, 2), (3, 3)]), (Mixed(), [(0, 0), (1, None), (2, 2), (3, None)])])
+def test_no_answer_is_lost_or_changed_wherever_the_signal_comes(source, expected):
+    records, instructions, found = records_of(source, -1)
+    assert sum(found, []) == expected and instructions > 100
+    assert len(records) == (1 if isinstance(source, Counting) else 4)
+    cuts = set()
+    for at in range(instructions):
+        records, _, found = records_of(source, at)
+        assert sum(found, []) == expected, at
+        cuts.add(len(records))
+    assert len(cuts) == (2 if isinstance(source, Counting) else 1), "a signal cuts a run"

@@ -27,15 +27,18 @@ class Crowd:
         self.open: list[deque[Ask]] = [deque() for _ in range(workers)]
         self.made: list[int] = []
 
-    def hand_out(self) -> None:
-        for worker, asks in self.window.assign().items():
+    def hand_out(self, together: bool = False) -> None:
+        given = self.window.assign(together)
+        assert not together or len(given) <= 1
+        for worker, asks in given.items():
             self.open[worker].extend(asks)
 
-    def answer(self, worker: int) -> None:
+    def answer(self, worker: int, most: int = 1) -> None:
+        """Answers to so many asks, or to all there are, as one run."""
         if self.open[worker]:
-            ask = self.open[worker].popleft()
-            self.made.append(ask.ticket)
-            assert self.window.got(worker, ask.ticket, f"batch {ask.ticket}")
+            tickets = [self.open[worker].popleft().ticket for _ in range(min(most, len(self.open[worker])))]
+            self.made += tickets
+            assert self.window.got(worker, tickets, [f"batch {ticket}" for ticket in tickets]) == len(tickets)
 
     def die(self, worker: int) -> None:
         first = self.open[worker][0] if self.open[worker] else None
@@ -43,7 +46,8 @@ class Crowd:
         assert self.window.died(worker) == first
 
 
-events = st.lists(st.tuples(st.sampled_from(["answer", "answer", "answer", "die", "take", "issue"]), st.integers(0, 4)), max_size=200)
+kinds = st.sampled_from(["answer", "run", "late", "die", "take", "issue", "issue together"])
+events = st.lists(st.tuples(kinds, st.integers(0, 4)), max_size=200)
 
 
 @given(bound=st.integers(1, 12), workers=st.integers(1, 5), events=events)
@@ -55,13 +59,18 @@ def test_any_order_of_answers_and_deaths_gives_each_batch_once_in_order(bound, w
         worker = number % workers
         if event == "answer":
             crowd.answer(worker)
+        elif event == "run":
+            crowd.answer(worker, 1 + number)
+        elif event == "late":
+            past = [window.next_new, window.next_new + 1]
+            assert window.got(worker, past, ["late", "late"]) == 0
         elif event == "die":
             crowd.die(worker)
         elif event == "take" and window.is_ready():
             taken.append(window.take()[1])
-        elif event == "issue":
+        elif event.startswith("issue"):
             issue(window, min(number, window.room))
-            crowd.hand_out()
+            crowd.hand_out(event == "issue together")
         window.check()
         assert window.next_new - window.next_out <= bound
     crowd.hand_out()
@@ -90,7 +99,7 @@ def test_the_end_of_a_stream_takes_back_what_was_issued_after_it(bound, end, see
         if open_asks and luck.random() < 0.7:
             ask = open_asks.popleft()
             is_over = ask.ticket >= end
-            assert window.ended(1, ask.ticket) if is_over else window.got(1, ask.ticket, ask.ticket)
+            assert window.ended(1, ask.ticket) if is_over else window.got(1, [ask.ticket], [ask.ticket]) == 1
             window.check()
             if is_over and window.settle_end():
                 break
@@ -109,10 +118,19 @@ def test_an_answer_from_a_worker_that_was_given_up_is_not_counted():
     window.assign()
     lost = window.died(0)
     assert lost is not None and lost.ticket == 0
-    assert not window.got(0, 0, "late")
+    assert not window.got(0, [0], ["late"])
     window.check()
     window.assign()
     window.check()
+
+
+def test_of_a_run_only_what_is_waited_for_is_counted():
+    window = Window(6, 1)
+    issue(window, 3)
+    window.assign()
+    assert window.got(0, (0, 1, 2, 3), ("a", "b", "c", "from before")) == 3
+    window.check()
+    assert [window.take()[1] for _ in range(3)] == ["a", "b", "c"] and not window.is_ready()
 
 
 def test_deaths_are_counted_for_the_batch_the_worker_was_at_and_not_for_those_behind_it():

@@ -15,7 +15,8 @@ import os
 import struct
 import sys
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 
 import numpy as np
 
@@ -111,9 +112,9 @@ class Arena:
             raise MemoryError(f"no shared memory for {wanted} bytes: {error.strerror}") from error
         self._taken[slot] = wanted
 
-    def say_at(self, worker: int, source: int, ticket: int) -> None:
-        """A worker says what it is making, in memory that outlives it; source -1 says that it is idle."""
-        _BOARD.pack_into(self._mapping, self._board + worker * _BOARD.size, source, ticket)
+    def teller(self, worker: int) -> Callable[[int, int], None]:
+        """What a worker says with what it is making, source and ticket, in memory that outlives it; source -1 says that it is idle."""
+        return partial(_BOARD.pack_into, self._mapping, self._board + worker * _BOARD.size)
 
     def at(self, worker: int) -> tuple[int, int] | None:
         """Source and ticket of what a worker is, or was, making."""

@@ -15,25 +15,26 @@ import pickle
 import random
 import signal
 import socket
+from collections.abc import Callable
 from time import perf_counter, thread_time
 from typing import Any
-
-import numpy as np
 
 import stoker.feed.wire as wire
 from stoker.feed.arena import Arena, Cargo
 from stoker.feed.empty import OFFER
 from stoker.feed.errands import pack_error
-from stoker.feed.messages import Ask, Refused
+from stoker.feed.held import Held, Run
+from stoker.feed.messages import Ask, Refused, new_asks
 from stoker.feed.parcel import Packer
+from stoker.feed.seeding import Seeding, seed_globals
 from stoker.feed.worker import WORKER, make
 from stoker.outcome import Ended, Failure, Value, failure
 from stoker.source.protocol import Source
 
 HOLD_S = 0.3e-3
 """Answers are sent together until they took this long to make."""
+READ_BYTES = 1 << 14
 PR_SET_PDEATHSIG = 1
-MIX = 0x9E3779B97F4A7C15
 
 
 def work(request: dict[str, Any], channel: int, stack: int, arena: int) -> None:
@@ -42,6 +43,7 @@ def work(request: dict[str, Any], channel: int, stack: int, arena: int) -> None:
     os.environ[WORKER] = str(request["worker"])
     worker = _Worker(request["worker"], socket.socket(fileno=channel), Arena(arena, request["stride"], request["slots"]))
     worker.chaos = request["chaos"]
+    worker.seed = Seeding().begin
     worker.run()
 
 
@@ -63,7 +65,7 @@ class _Worker:
     """The sources and slots of one worker process."""
 
     def __init__(self, number: int, channel: socket.socket, arena: Arena) -> None:
-        self._number = number
+        self._say_at = arena.teller(number)
         self._arena = arena
         self.chaos = 0.0
         self._channel = channel
@@ -72,22 +74,22 @@ class _Worker:
         self._cargo: dict[int, mmap.mmap] = {}
         self._blocks: dict[int, set[int]] = {}
         """Which blocks of cargo each source lies in."""
-        self._held: list[bytes] = []
-        """Answers that have not been sent: one list for good, because the signal may come while an answer is being added to it."""
-        self._is_sending = False
+        self._held = Held(channel, self._packer)
+        self.seed: Callable[[Ask], None] = seed_globals
         self._input = bytearray()
         self._fds: list[int] = []
 
     def run(self) -> None:
         """Take frames until the end."""
         if hasattr(signal, "SIGUSR1"):
-            signal.signal(signal.SIGUSR1, lambda *_: self._send())
+            signal.signal(signal.SIGUSR1, self._held.nudged)
         while (taken := self._frame()) is not None:
             kind, body = taken
             if kind == wire.ASKS:
                 self._answer(wire.unpack_asks(body))
             elif kind == wire.ITEMS:
-                self._answer([(Ask(*fields), slot) for fields, slot in pickle.loads(body)])
+                fields, slots = pickle.loads(body)
+                self._answer(list(zip(new_asks(fields), slots, strict=True)))
             elif kind == wire.SOURCE:
                 self._take_source(body)
             elif kind == wire.DROP:
@@ -106,7 +108,7 @@ class _Worker:
                     body = bytes(self._input[head:head + length])
                     del self._input[:head + length]
                     return kind, body
-            data, fds, _, _ = socket.recv_fds(self._channel, 65536, 16)
+            data, fds, _, _ = socket.recv_fds(self._channel, READ_BYTES, 16)
             self._fds += fds
             if not data:
                 return None
@@ -131,53 +133,40 @@ class _Worker:
 
     def _answer(self, asks: list[tuple[Ask, int]]) -> None:
         held_s, began_cpu_s, last = 0.0, thread_time(), asks[-1][0]
+        say_at = self._say_at
+        OFFER.set(self._packer.offer)
         for ask, slot in asks:
-            self._arena.say_at(self._number, ask.source, ask.ticket)
+            say_at(ask.source, ask.ticket)
             if self.chaos and random.SystemRandom().random() < self.chaos and self._arena.mark(ask.source, ask.ticket):
                 os.kill(os.getpid(), signal.SIGKILL)  # once at each item at most: three deaths at one would be an error
-            record = self._make(ask, slot)
-            if ask is last:
-                record = record._replace(cpu_s=thread_time() - began_cpu_s)
-            self._held.append(wire.pack_record(record))
-            held_s += record.make_s
+            held_s += self._answer_one(ask, slot, began_cpu_s if ask is last else None)
             if held_s > HOLD_S:
-                self._send()
+                self._held.send()
                 held_s = 0.0
-        self._arena.say_at(self._number, -1, 0)
-        self._send()
+        OFFER.set(None)
+        say_at(-1, 0)
+        self._held.send()
 
-    def _send(self) -> None:
-        """Send what is held; also in the middle of an item, when the parent says by a signal that it waits for what came before."""
-        if self._is_sending:  # it is the signal that came in the middle of this
-            return
-        self._is_sending = True
-        try:
-            held = b"".join(self._held)
-            self._held.clear()
-            if held:
-                self._channel.sendall(held)
-        finally:
-            self._is_sending = False
-
-    def _make(self, ask: Ask, slot: int) -> wire.Record:
+    def _answer_one(self, ask: Ask, slot: int, began_cpu_s: float | None) -> float:
+        """Make a batch and add it to what is held; the seconds that making took."""
         source = self._sources[ask.source]
         self._packer.begin(slot)
         outcome: Any
-        if isinstance(source, Failure) or isinstance(ask.item, Refused):
+        if isinstance(source, Failure) or type(ask.item) is Refused:
             refused = source if isinstance(source, Failure) else failure(pickle.loads(ask.item.error))
             outcome, make_s, began_s = refused, 0.0, perf_counter()
         else:
-            seed_globals(ask)
-            OFFER.set(self._packer.offer)
+            self.seed(ask)
             outcome, make_s, began_s = make(source, ask)
-            OFFER.set(None)
+            if type(outcome) is Value and self._held.add_batch(ask, slot, outcome.value, make_s, began_s, began_cpu_s):
+                return make_s
         kind, template, offsets, extra = self._packed(outcome)
         del outcome
         if self._packer.is_kept():
             extra = pickle.dumps((extra, self._packer.contents() if kind == wire.VALUE else b""), 5)
             kind |= wire.KEPT
-        cross_s = perf_counter() - began_s - make_s
-        return wire.Record(kind, ask.source, ask.ticket, slot, template, make_s, 0.0, began_s, cross_s, offsets, extra)
+        self._held.add(Run(kind, ask.source, slot, template, offsets, extra), ask, make_s, began_s, began_cpu_s)
+        return make_s
 
     def _packed(self, outcome: Any) -> tuple[int, int, list[int], bytes]:
         if isinstance(outcome, Ended):
@@ -189,14 +178,6 @@ class _Worker:
                 error.add_note("raised while the batch was put into shared memory for the caller")
                 outcome = failure(error)
         return wire.FAILURE, -1, [], pickle.dumps(_portable(outcome), 5)
-
-
-def seed_globals(ask: Ask) -> None:
-    """Seed ``random`` and ``numpy.random`` for one item, so that no two workers draw the same."""
-    mixed = (ask.seed ^ (ask.pass_number + 1) * MIX ^ (ask.index + 1) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-    mixed = ((mixed ^ (mixed >> 30)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-    random.seed(mixed ^ (mixed >> 31))
-    np.random.seed((mixed >> 16) & 0xFFFFFFFF)
 
 
 def _portable(found: Failure) -> Failure:

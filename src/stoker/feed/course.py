@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count, repeat
 
 from numpy.typing import NDArray
 
-from stoker.feed.messages import Ask
+from stoker.feed.messages import Ask, new_asks
 from stoker.source.order import order
 from stoker.source.protocol import Kind
 
@@ -81,8 +82,8 @@ class Course:
             indices: Iterable[int] = range(place, place + most)
         else:
             indices = self._order[place:place + most].tolist()
-        source, seed = self._source, self.seed
-        made = [Ask(source, ticket + after, number, index, seed) for after, index in enumerate(indices)]
+        made = new_asks(
+            zip(repeat(self._source), count(ticket), repeat(number), indices, repeat(self.seed), repeat(None), strict=False))
         self._place += len(made)
         return made
 

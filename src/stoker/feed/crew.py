@@ -58,10 +58,8 @@ class Hand:
     """The most memory that it ever had, once it has ended."""
     parser: Parser = field(default_factory=Parser)
     unpacker: Unpacker = field(default_factory=Unpacker)
-    slots: deque[int] = field(default_factory=deque)
-    """Slots of asks that it has not answered, in order."""
-    asked: deque[tuple[int, int]] = field(default_factory=deque)
-    """Source and ticket of these asks."""
+    asked: deque[tuple[int, int, int]] = field(default_factory=deque)
+    """Source, ticket and slot of the asks that it has not answered, in order."""
     nudged_at: tuple[int, int] | None = None
     """What it was at when it was last told to send what it holds."""
     kept: list[int] = field(default_factory=list)

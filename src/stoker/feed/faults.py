@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from stoker.errors import WorkerDied, WorkerHung
 from stoker.feed.messages import Ask, Died
+from stoker.outcome import Failure
 
 DEATHS_ON_ONE_BATCH = 3
 """So many workers may die at one batch before it is given up; one death may be bad luck, three are the batch's doing."""
@@ -55,6 +56,11 @@ class Silence:
 def patience_s(timeout_s: float | None, slowest_usual_s: float) -> float:
     """How long a worker may be silent: what the caller said, else max(60 s, 20 times the 99th percentile of make times)."""
     return timeout_s if timeout_s is not None else max(LEAST_TIMEOUT_S, TIMES_SLOWEST * slowest_usual_s)
+
+
+def made_by(found: Failure, index: int | None, label: str, who: str) -> Failure:
+    """What a source raised, with a note that says where."""
+    return Failure(found.error, found.trace, (*found.notes, f"raised while index {index} of {label} was made {who}"))
 
 
 def died_error(ask: Ask | None, event: Died, deaths: int, label: str) -> WorkerDied:

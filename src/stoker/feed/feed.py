@@ -16,9 +16,10 @@ from stoker.errors import FeedClosed, NotPicklable, SourceError, warn
 from stoker.feed.auto import Adaptation
 from stoker.feed.course import Course
 from stoker.feed.epoch import Epoch
+from stoker.feed.faults import made_by
 from stoker.feed.gil import lateness_s
 from stoker.feed.hub import HAS_FORK, Hub
-from stoker.feed.messages import Ask, Died, Got
+from stoker.feed.messages import Ask, Died
 from stoker.feed.meter import Meter
 from stoker.feed.options import AUTO, FeedOptions, check_options
 from stoker.feed.pulling import Puller
@@ -86,6 +87,8 @@ class Feed:
         self._pump: Pump | None = None
         self._epoch: Epoch | None = None
         self._ahead = False
+        self._pause = 0
+        """The ticket at which there is something to look after again; before it, what is ready is only handed out."""
         self._late: tuple[Ask, Any] | None = None
         """An error that was taken behind batches that come before it."""
         self._adaptation: Adaptation | None = None
@@ -167,7 +170,7 @@ class Feed:
 
     def close(self) -> None:
         """End the workers and drop what is ready; an iterator keeps its place for the next call."""
-        self._pump = None
+        self._pump, self._pause = None, 0
         if self._owns_hub:
             self._hub.close()
 
@@ -205,6 +208,7 @@ class Feed:
         if self.course.at_pass_end and self.window.next_new == self.window.next_out:
             self._end_pass()
         epoch = self._epoch = Epoch(self, self._supply.begin_epoch(steps))
+        self._pause = 0
         if self._ahead:
             self._pump.dispatch(self)
         return epoch
@@ -235,10 +239,7 @@ class Feed:
             lane.refresh_source(self._key)
         except NotPicklable as error:
             warn(f"{error} It runs on threads instead.")
-            ready = self.window.ready_payloads()
-            for ticket, reply in ready.items():
-                if isinstance(reply, Got):
-                    ready[ticket] = reply._replace(payload=lane.unpack(reply.payload))
+            self.window.change_ready(lane.unpack)
             self._pump = self._hub.move_to_threads(self._key, self)
             self.meter.lane = self._pump.lane.name
 
@@ -246,13 +247,11 @@ class Feed:
         """``on_epoch_end`` may shuffle in place what batches that are ready, or in use, are views of."""
         if self.before_pass_end is not None:
             self.before_pass_end()
-        ready = self.window.ready_payloads()
-        for ticket, reply in ready.items():
-            if isinstance(reply, Got) and isinstance(reply.payload, Value):
-                ready[ticket] = reply._replace(payload=Value(private(reply.payload.value)))
+        self.window.change_ready(lambda payload: Value(private(payload.value)) if type(payload) is Value else payload)
 
     def stream_ended(self) -> None:
         """The end of a stream's pass has been settled (the pump calls this)."""
+        self._pause = 0
         self._supply.stream_ended()
 
     def take_many(self, epoch: Epoch, most: int) -> list[Any]:
@@ -263,15 +262,13 @@ class Feed:
         window = self.window
         self._want(epoch, most)
         taken = self.take(epoch)
-        if taken is None:
-            return []
-        made = [self.unpack(*taken)]
-        while len(made) < most and window.is_ready() and not epoch.is_over():
-            ask, reply = window.take()
-            self.meter.taken(ask.ticket, ask.index, window.ready)
-            outcome = reply if isinstance(reply, Failure) else self._outcome(reply.payload)
+        made = [self.unpack(*taken)] if taken is not None else []
+        while 0 < len(made) < most and window.is_ready() and not epoch.is_over():
+            ask, payload = window.take()
+            self.meter.taken(ask, window)
+            outcome = self._outcome(ask, payload)
             if type(outcome) is not Value:
-                self._late = ask, reply if isinstance(reply, Failure) else reply._replace(payload=outcome)
+                self._late, self._pause = (ask, outcome), 0
                 break
             made.append(outcome.value)
         if len(made) == most:
@@ -299,28 +296,41 @@ class Feed:
 
     def take(self, epoch: Epoch) -> tuple[Ask, Any] | None:
         """The next ticket of an epoch, in order; None where the epoch is over (``Epoch`` calls this)."""
-        if self._late is not None:
-            late, self._late = self._late, None
-            return late
         window = self.window
-        if self._ahead and self.course.at_pass_end and window.is_idle:
+        if window.next_out >= self._pause or window.next_out not in window.ready_payloads:
+            self._pause = 0
+            if self._late is not None:
+                late, self._late = self._late, None
+                return late
+            if not self._find_next(epoch):
+                return None
+        taken = window.take()
+        self.meter.taken(taken[0], window)
+        if window.next_out >= self._pause:
+            self._look_ahead(epoch)
+        return taken
+
+    def _find_next(self, epoch: Epoch) -> bool:
+        """Go on to the next pass where one is over, and wait for the next ticket; False where the epoch is over."""
+        if self._ahead and self.course.at_pass_end and self.window.is_idle:
             self._end_pass()
             self._open_pump().dispatch(self)
-        if epoch.is_over():
-            self._finish_epoch()
-            return None
-        if not window.is_ready():
+        if not epoch.is_over() and not self.window.is_ready():
             self._wait()
-            if epoch.is_over() or not window.is_ready():
-                self._finish_epoch()
-                return None
-        ask, reply = window.take()
-        self.meter.taken(ask.ticket, ask.index, window.ready)
+        is_there = not epoch.is_over() and self.window.is_ready()
+        if not is_there:
+            self._finish_epoch()
+        return is_there
+
+    def _look_ahead(self, epoch: Epoch) -> None:
+        """Ask for more once there is room, and settle up to which ticket only handing out is to be done; only a wait changes that."""
         if self._adaptation is not None:
             self._adaptation.adapt()
-        if self._ahead and window.room >= self._chunk():
+        window, chunk = self.window, self._chunk()
+        if self._ahead and window.room >= chunk:
             self._open_pump().dispatch(self)
-        return ask, reply
+        if self._ahead and self._adaptation is None and not self.course.at_pass_end and window.room < chunk:
+            self._pause = epoch.limit(window.next_new + chunk - window.bound)
 
     def _wait(self) -> None:
         """Wait for the next ticket, through the ends of as many passes as it takes."""
@@ -356,23 +366,20 @@ class Feed:
             raise FeedClosed("the feed was closed", expected="an open feed", remedy="Iterate inside the with block.")
         return self._pump
 
-    def unpack(self, ask: Ask, reply: Got | Failure) -> Any:
-        """What the source made, or its error with a note that says where (``Epoch`` calls this)."""
-        outcome = reply if isinstance(reply, Failure) else self._outcome(reply.payload)
-        if type(outcome) is Value:
-            if self._adaptation is not None:
-                self._adaptation.see(outcome.value)
-            return outcome.value
-        if isinstance(reply, Got) and isinstance(outcome, Failure):
-            name = self._open_pump().lane.name
-            who = "on the caller's thread" if name == "inline" else f"by worker {reply.worker} ({name})"
-            note = f"raised while index {ask.index} of {self.source.label} was made {who}"
-            outcome = Failure(outcome.error, outcome.trace, (*outcome.notes, note))
-        return unwrap(outcome)  # type: ignore[arg-type]
+    def unpack(self, ask: Ask, payload: Any) -> Any:
+        """What the source made, or its error (``Epoch`` calls this)."""
+        outcome = payload if type(payload) is Value else self._outcome(ask, payload)
+        made = outcome.value if type(outcome) is Value else unwrap(outcome)  # type: ignore[arg-type]
+        if self._adaptation is not None:
+            self._adaptation.see(made)
+        return made
 
-    def _outcome(self, payload: Any) -> Outcome:
+    def _outcome(self, ask: Ask, payload: Any) -> Outcome:
         """What a worker made; what a thread made may still wait after the feed has gone over to processes."""
-        return payload if isinstance(payload, Value | Failure) else self._open_pump().lane.unpack(payload)
+        outcome = payload if type(payload) is Failure else self._open_pump().lane.unpack(payload)
+        if type(outcome) is Failure and outcome is not payload:
+            return made_by(outcome, ask.index, self.source.label, "by a worker process")
+        return outcome
 
     def state_dict(self) -> dict[str, Any]:
         """The position of the next batch, as a few bytes of JSON: from there the stream goes on, on any lane."""
@@ -385,11 +392,7 @@ class Feed:
         Raises:
             SourceError: the feed has handed out batches already, or the state is of another kind of source.
         """
-        if not self.course.is_untouched:
-            raise SourceError(
-                "the feed is under way", expected="a feed that has not begun", where=self.source.label,
-                remedy="Load the state before the first epoch.")
-        seed, shuffle, place = restore(self.source, state)
+        seed, shuffle, place = restore(self.source, state, self.course.is_untouched)
         self.options = dataclasses.replace(self.options, seed=seed, shuffle=shuffle)
         self.course = self._supply.course = Course(self.source.kind, self._key, seed, shuffle)
         self.course.go_to(*place)

@@ -45,7 +45,7 @@ class InlineLane(LocalLane):
         cpu_s = thread_time() - began_cpu_s
         if type(outcome) is Value and (watch.is_watching or watch.reused or not is_flat(outcome.value)):
             outcome = Value(watch.settle(outcome.value))
-        return Got(0, ask.source, ask.ticket, outcome, make_s, cpu_s, began_s)
+        return Got(0, ask.source, (ask.ticket,), (outcome,), (make_s,), cpu_s, (began_s,), (0.0,))
 
     def at(self, worker: int) -> tuple[int, int] | None:
         return None

@@ -1,8 +1,8 @@
 """The contract of a lane: workers that make batches when asked.
 
 Rules: a lane decides nothing. It takes asks for a numbered worker, answers each exactly once and, for one worker, in order;
-it reports deaths; it starts and ends what it owns (threads, processes, memory). All methods are called from one thread, the
-consumer's. ``tests/contract/test_lanes.py`` holds every lane to this.
+answers that follow each other may come as one ``Got``; it reports deaths; it starts and ends what it owns (threads, processes, memory). All
+methods are called from one thread, the consumer's. ``tests/contract/test_lanes.py`` holds every lane to this.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Lane(Protocol):
         """End a worker that hangs, so that ``Died`` follows; False where that cannot be done (threads)."""
 
     def unpack(self, payload: Any) -> Outcome:
-        """Turn the payload of a ``Got`` into what the worker made, once."""
+        """Turn a payload of a ``Got`` into what the worker made, once."""
 
     def discard(self, payload: Any) -> None:
         """Let go of a payload that nobody will unpack."""

@@ -1,11 +1,13 @@
 """The records that pass between the pump and the workers of a lane.
 
-Rules: frozen, picklable, and nothing but data; a worker answers every ask with exactly one ``Got``, in the order of the asks
-it was sent; what a worker cannot say any more (its death) the lane says for it.
+Rules: frozen, picklable, and nothing but data; a worker answers every ask exactly once, in the order of the asks it was sent; answers
+that follow each other may come together in one ``Got``; what a worker cannot say any more (its death) the lane says for it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 
@@ -29,6 +31,14 @@ class Ask(NamedTuple):
     item: Any = None
 
 
+_ask: Any = partial(tuple.__new__, Ask)
+
+
+def new_asks(fields: Iterable[tuple[Any, ...]]) -> list[Ask]:
+    """Asks of tuples that have all their fields: in a third of the time that ``Ask`` takes."""
+    return list(map(_ask, fields))
+
+
 class Refused(NamedTuple):
     """Goes to a worker process in the place of an item that cannot go there; the worker answers with the error, in its turn.
 
@@ -40,29 +50,35 @@ class Refused(NamedTuple):
 
 
 class Got(NamedTuple):
-    """The answer to an ask.
+    """Answers of one worker for one source: a run of them, at least one.
 
     Args:
         worker: the number of the worker that answers.
-        source: as in the ask.
-        ticket: as in the ask.
-        payload: what ``lane.unpack`` turns into an ``Outcome``.
-        make_s: wall time that the source took, in seconds.
-        cpu_s: CPU time of the worker's thread, in seconds: that of all that it was asked for in one message, in the last of these answers,
-            because looking at that clock takes longer than a tiny batch.
-        began_s: when the worker began, by ``time.perf_counter``, which all processes of a machine share.
-        cross_s: wall time that putting the batch into shared memory took, in seconds; on threads that of copying it, where the source
+        source: as in the asks.
+        tickets: as in the asks, in their order.
+        payloads: of each what ``lane.unpack`` turns into an ``Outcome``, or the ``Outcome`` itself; ``Ended`` comes after all others.
+        make_s: wall time that the source took for each, in seconds.
+        cpu_s: CPU time of the worker's thread, in seconds: that of all that it was asked for in one message, in the last run of these
+            answers, because looking at that clock takes longer than a tiny batch.
+        began_s: when the worker began each, by ``time.perf_counter``, which all processes of a machine share.
+        cross_s: wall time that putting each batch into shared memory took, in seconds; on threads that of copying it, where the source
             uses its memory again.
     """
 
     worker: int
     source: int
-    ticket: int
-    payload: Any
-    make_s: float
+    tickets: Sequence[int]
+    payloads: Sequence[Any]
+    make_s: Sequence[float]
     cpu_s: float
-    began_s: float
-    cross_s: float = 0.0
+    began_s: Sequence[float]
+    cross_s: Sequence[float]
+
+    def first(self, count: int) -> Got:
+        """The same without what comes after so many answers."""
+        worker, source, tickets, payloads, make_s, cpu_s, began_s, cross_s = self
+        return Got(
+            worker, source, tickets[:count], payloads[:count], make_s[:count], cpu_s, began_s[:count], cross_s[:count])
 
 
 class Died(NamedTuple):

@@ -1,7 +1,7 @@
 """What a feed cost: times of making and waiting, summed between two looks, and a timeline of the latest batches.
 
-Rules: two short records a batch; the clock is read once when a batch is taken, and twice more when the consumer really waits; seconds
-everywhere.
+Rules: a short record for each batch that is taken, and for each run of answers; the clock is read once when a batch is taken, and twice
+more when the consumer really waits; seconds everywhere.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from stoker.feed.crowding import since, worker_times
-from stoker.feed.messages import Got
+from stoker.feed.messages import Ask, Got
 from stoker.feed.window import Window
 
 QUICK_S = 200e-6
@@ -161,7 +161,10 @@ class Meter:
         self.single_owner = False
         self.clock = clock
         self.recent_make_s: deque[float] = deque(maxlen=self.RECENT)
-        self._makes: deque[tuple[int, int, float, float, float]] = deque(maxlen=KEPT)
+        self._makes: deque[tuple[int, Sequence[int], Sequence[float], Sequence[float], Sequence[float]]] = deque()
+        """Of each run of answers the worker, tickets, beginnings, and seconds of making and crossing."""
+        self._kept = 0
+        """How many batches these are: ``KEPT`` at least where there were so many, and no run more than that takes."""
         self._takes: deque[tuple[int, int, float, float, int]] = deque(maxlen=KEPT)
         self.batches = 0
         self.wait_s = 0.0
@@ -180,6 +183,7 @@ class Meter:
         self._deaths = 0
         self._last_death = ""
         self._makes.clear()
+        self._kept = 0
         self._takes.clear()
         self._free_s: dict[int, float] = {}
         self._slots_s = 0.0
@@ -187,31 +191,35 @@ class Meter:
         self._taken_s, self._waited_s = self._began, 0.0
         self._worker_times = worker_times() if self.lane != "inline" else {}
 
-    def made(self, replies: Sequence[Got]) -> None:
+    def made(self, reply: Got) -> None:
         """A worker made batches."""
-        for worker, _, ticket, _, make_s, cpu_s, began_s, cross_s in replies:
-            self._make_s += make_s
-            self._cpu_s += cpu_s
-            self._cross_s += cross_s
-            self.recent_make_s.append(make_s)
-            self._makes.append((worker, ticket, began_s, make_s, cross_s))
-        self._made += len(replies)
-        self._free_s[worker] = began_s + make_s + cross_s
+        worker, _, tickets, _, make_s, cpu_s, began_s, cross_s = reply
+        self._make_s += sum(make_s)
+        self._cpu_s += cpu_s
+        self._cross_s += sum(cross_s)
+        self.recent_make_s.extend(make_s)
+        self._made += len(tickets)
+        self._free_s[worker] = began_s[-1] + make_s[-1] + cross_s[-1]
+        makes = self._makes
+        makes.append((worker, tickets, began_s, make_s, cross_s))
+        self._kept += len(tickets)
+        while self._kept - len(makes[0][1]) >= KEPT:
+            self._kept -= len(makes.popleft()[1])
 
     def died(self, cause: str) -> None:
         """A worker died."""
         self._deaths += 1
         self._last_death = cause
 
-    def taken(self, ticket: int, index: int, ready: int) -> None:
-        """A batch is handed out while so many more lie ready."""
+    def taken(self, ask: Ask, window: Window) -> None:
+        """The batch of an ask is handed out; more may lie ready in the window."""
         self.batches += 1
-        now_s = self.clock()
-        own_s = now_s - self._taken_s - self.wait_s + self._waited_s
+        now_s, wait_s = self.clock(), self.wait_s
+        own_s = now_s - self._taken_s - wait_s + self._waited_s
         if own_s > self._longest_s:
             self._longest_s = own_s
-        self._taken_s, self._waited_s = now_s, self.wait_s
-        self._takes.append((ticket, index, now_s, self.wait_s, ready))
+        self._taken_s, self._waited_s = now_s, wait_s
+        self._takes.append((ask[1], ask[3], now_s, wait_s, len(window.ready_payloads)))  # not the ask: its item may be large
 
     def waited(self, began_s: float, window: Window) -> None:
         """The consumer has waited for a batch. Which workers had nothing to do meanwhile, for want of slots?"""
@@ -259,9 +267,10 @@ class Meter:
         for ticket, index, at, wait_s, ready in self._takes:
             takes.append(Take(ticket, index, at - began, wait_s - waited, ready))
             waited = wait_s
-        return Timeline(
-            tuple(Make(worker, ticket, at - began, make_s, cross_s) for worker, ticket, at, make_s, cross_s in self._makes),
-            tuple(takes))
+        makes = [
+            Make(worker, ticket, at - began, make_s, cross_s) for worker, *runs in self._makes
+            for ticket, at, make_s, cross_s in zip(*runs, strict=True)]
+        return Timeline(tuple(makes[-KEPT:]), tuple(takes))
 
     def take(self) -> FeedFigures:
         """The figures since the last take, and start anew."""

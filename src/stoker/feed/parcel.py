@@ -1,10 +1,10 @@
 """How a batch lies in a slot: its arrays one after the other, its structure as a template that is sent once.
 
 Most batches of a source have the same structure: tuples, lists and dicts of arrays of the same dtypes and shapes. The structure with
-shapes and dtypes is a template; a worker sends each template once, and then only its number. What is no such structure (objects,
-text) is pickled with protocol 5; its large buffers lie in the slot too.
+shapes and dtypes is a template (``plan.py``); a worker sends each template once, and then only its number. What is no such structure
+(objects, text) is pickled with protocol 5; its large buffers lie in the slot too.
 
-Where the source built nothing in the slot itself, the arrays lie where the template says (``places``), and no offsets are sent.
+Where the source built nothing in the slot itself, the arrays lie where the template says, and no offsets are sent.
 
 Rules: ``Packer`` works in the worker, ``Unpacker`` in the parent; neither waits; what comes out of ``Unpacker.arrays`` are views of the
 memory that is passed in.
@@ -13,18 +13,17 @@ memory that is passed in.
 from __future__ import annotations
 
 import gc
-import itertools
-import math
 import pickle
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stoker.feed.arena import ALIGNMENT, Arena
+from stoker.feed.plan import Arrays, Assemble, Layout, Plan, assembler, gatherer, structure
 
 IN_BAND_BYTES = 512
 """Buffers of pickled objects that are smaller travel within the pickle."""
@@ -35,8 +34,20 @@ MOST_ALARMS = 3
 TEMPLATES = 4096
 """Templates a worker tells; batches of ever new shapes are pickled after that."""
 
-Plan = Any
-"""A template: nested tuples ('t' | 'l' | 'd', ...) with leaves (dtype, shape, offset) or None."""
+
+class Form:
+    """A template as the worker that tells it knows it.
+
+    Args:
+        number: the place of the template among those that were told.
+        plan: the template.
+    """
+
+    def __init__(self, number: int, plan: Plan) -> None:
+        self.number = number
+        self.plan = plan
+        self.gather = gatherer(plan)
+        self.layout = Layout(plan)
 
 
 class Packer:
@@ -49,12 +60,15 @@ class Packer:
     def __init__(self, arena: Arena) -> None:
         self._arena = arena
         self._start = arena.memory.__array_interface__["data"][0]
-        self._known: dict[Any, tuple[int, list[int], int]] = {}
-        """Number of a template, places of its arrays, and their end."""
+        self._known: dict[Plan, Form] = {}
+        self._latest: Form | None = None
+        self._views: dict[int, tuple[Form, list[NDArray[Any]]]] = {}
+        """Of each slot that held a run, the views that the latest was written through."""
         self._slot = 0
         self._end = 0
         self._thread = threading.get_ident()
-        self._offered: list[weakref.ref[NDArray[Any]]] = []
+        self.offered: list[weakref.ref[NDArray[Any]]] = []
+        """What the source was given of the slot for the batch that is being made."""
         self._alarms = 0
         self._may_offer = True
 
@@ -62,7 +76,8 @@ class Packer:
         """Everything offered and packed from now on goes into this slot."""
         self._slot = slot
         self._end = 0
-        self._offered.clear()
+        if self.offered:
+            self.offered.clear()
 
     def offer(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any] | None:
         """Memory for ``stoker.empty``; None where it cannot lie in a slot, and on other threads than the one that makes the batch."""
@@ -70,7 +85,7 @@ class Packer:
             return None
         size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
         array: NDArray[Any] = np.ndarray(shape, dtype, self._arena.memory, self._reserve(size))
-        self._offered.append(weakref.ref(array))
+        self.offered.append(weakref.ref(array))
         return array
 
     def is_kept(self) -> bool:
@@ -78,7 +93,7 @@ class Packer:
 
         It may write there again, and so the slot must not be used for anything else. Nothing is offered from then on.
         """
-        if not self._has_survivor():
+        if not self.offered or not self._has_survivor():
             return False
         gc.collect()
         self._alarms += 1
@@ -87,7 +102,7 @@ class Packer:
         return is_kept
 
     def _has_survivor(self) -> bool:
-        return any(offered() is not None for offered in self._offered)
+        return any(offered() is not None for offered in self.offered)
 
     def contents(self) -> bytes:
         """A copy of all that lies in the slot."""
@@ -102,6 +117,38 @@ class Packer:
         self._end = -(-end // ALIGNMENT) * ALIGNMENT
         return self._slot * self._arena.stride + start
 
+    def form_of(self, item: Any, arrays: Arrays) -> Form | None:
+        """The form of a batch and its arrays; None where it is no structure of arrays, or one form too many."""
+        if self._latest is not None and self._latest.gather(item, arrays):
+            return self._latest
+        arrays.clear()
+        plan = structure(item, arrays)
+        if plan is None:
+            return None
+        known = self._known.get(plan)
+        return Form(len(self._known), plan) if known is None and len(self._known) < TEMPLATES else known
+
+    def told(self, form: Form) -> bytes:
+        """Its template if it is new, else nothing.
+
+        A template counts only once the parent will hear of it: this comes after all that may go wrong.
+        """
+        self._latest = form
+        if form.number < len(self._known):
+            return b""
+        template = pickle.dumps(form.plan, 5)
+        self._known[form.plan] = form
+        return template
+
+    def views(self, form: Form, slot: int) -> list[NDArray[Any]]:
+        """Memory for a run of batches of one form at the beginning of a slot: for each array a view of shape ``(room, ...)``."""
+        known = self._views.get(slot)
+        if known is None or known[0] is not form:
+            self._arena.take(slot, form.layout.room * form.layout.stride)
+            start = slot * self._arena.stride
+            known = self._views[slot] = form, list(form.layout.columns(self._arena.memory, start, form.layout.room))
+        return known[1]
+
     def pack(self, item: Any) -> tuple[int, list[int], bytes]:
         """Put a batch into the slot.
 
@@ -110,28 +157,19 @@ class Packer:
             itself if it is new (else empty). Number -1 with a pickle where the batch is no structure of arrays; the offsets are those of
             its large buffers, each followed by its length.
         """
-        arrays: list[NDArray[Any]] = []
-        key = _structure(item, arrays)
-        if key is None:
+        arrays: Arrays = []
+        form = self.form_of(item, arrays)
+        if form is None:
             return self._pickled(item)
-        known = self._known.get(key)
-        told = b""
-        if known is None:
-            if len(self._known) >= TEMPLATES:
-                return self._pickled(item)
-            known = (len(self._known), *places(key))
-            told = pickle.dumps(key, 5)
-        number, offsets, end = known
         found: list[int] = []
         if self._end:  # the source built in the slot: what it built lies there already
             found = [self._put(array) for array in arrays]
         else:
-            self._arena.take(self._slot, end)
+            self._arena.take(self._slot, form.layout.end)
             start = self._slot * self._arena.stride
-            for offset, array in zip(offsets, arrays, strict=True):
+            for offset, array in zip(form.layout.offsets, arrays, strict=True):
                 self._copy(array, start + offset)
-        self._known[key] = known  # only now: a template counts once the parent will hear of it, and there may have been no memory
-        return number, found, told
+        return form.number, found, self.told(form)
 
     def _copy(self, array: NDArray[Any], place: int) -> None:
         """Copy an array into the arena."""
@@ -164,95 +202,35 @@ class Packer:
         return -1, offsets, pickle.dumps(item, 5, buffer_callback=keep)
 
 
-def _structure(item: Any, arrays: list[NDArray[Any]]) -> Any:
-    """The structure of an item as a hashable key, and its arrays in order; None where it holds anything else."""
-    kind = type(item)
-    if kind is np.ndarray:
-        if item.dtype.hasobject:
-            return None
-        arrays.append(item)
-        return (item.dtype, item.shape)
-    if item is None:
-        return "none"
-    if kind is tuple or kind is list:
-        keys = [_structure(part, arrays) for part in item]
-        return None if None in keys else ("t" if kind is tuple else "l", *keys)
-    if kind is dict:
-        keys = [_structure(part, arrays) for part in item.values()]
-        plain = all(type(name) in (str, int) for name in item)
-        return None if None in keys or not plain else ("d", tuple(item), *keys)
-    return None
-
-
-def places(plan: Plan) -> tuple[list[int], int]:
-    """Where the arrays of a template lie in a slot, one after the other, and where the last one ends, in bytes."""
-    offsets: list[int] = []
-    end = 0
-    for size in _sizes(plan):
-        offsets.append(-(-end // ALIGNMENT) * ALIGNMENT)
-        end = offsets[-1] + size
-    return offsets, end
-
-
-def _sizes(plan: Plan) -> list[int]:
-    """The bytes of each array of a template, in order."""
-    if plan == "none":
-        return []
-    if isinstance(plan[0], np.dtype):
-        dtype, shape = plan
-        return [dtype.itemsize * math.prod(shape)]
-    return [size for part in plan[2 if plan[0] == "d" else 1:] for size in _sizes(part)]
-
-
-Build = Callable[[Any, list[int]], Any]
-
-
 class Unpacker:
     """Builds batches from what one worker put into slots."""
 
     def __init__(self) -> None:
-        self._known: list[tuple[Build, int, list[int], int]] = []
-        """How to build a template, the bytes of its arrays, their places and their end."""
+        self._known: list[tuple[Layout, Assemble]] = []
 
     def learn(self, template: bytes) -> None:
         """Take up the next template of this worker."""
         plan = pickle.loads(template)
-        self._known.append((_builder(plan, itertools.count()), sum(_sizes(plan)), *places(plan)))
+        self._known.append((Layout(plan), assembler(plan)))
 
-    def size_bytes(self, number: int) -> int:
-        """How many bytes the arrays of a template have."""
-        return self._known[number][1]
+    def layout(self, number: int) -> Layout:
+        """How the arrays of a template lie in a slot, if they lie at their places."""
+        return self._known[number][0]
 
-    def end(self, number: int) -> int:
-        """How far the arrays of a template reach into the slot, in bytes, if they lie at their places."""
-        return self._known[number][3]
+    def run(self, number: int, memory: Any, count: int) -> list[Any]:
+        """Batches that lie one behind another, as views of ``memory``, which begins where the first begins."""
+        layout, assemble = self._known[number]
+        return list(assemble(layout.arrays(memory, count), count))
 
-    def arrays(self, number: int, memory: Any, offsets: list[int]) -> Any:
-        """The batch as views of ``memory``, which begins where the slot begins; without offsets its arrays lie at their places."""
-        build, _, fixed, _ = self._known[number]
-        return build(memory, offsets or fixed)
+    def arrays(self, number: int, memory: Any, offsets: Sequence[int]) -> Any:
+        """A batch as views of ``memory``, which begins where the slot begins; without offsets its arrays lie at their places."""
+        layout, assemble = self._known[number]
+        places = zip(layout.leaves, offsets or layout.offsets, strict=True)
+        return assemble(iter([[np.ndarray(shape, dtype, memory, place)] for (dtype, shape), place in places]), 1)[0]
 
     @staticmethod
-    def unpickle(data: bytes, memory: Any, places: list[int]) -> Any:
+    def unpickle(data: bytes, memory: Any, places: Sequence[int]) -> Any:
         """A batch that was pickled; its large buffers are views of ``memory``."""
         pairs = zip(places[::2], places[1::2], strict=True)
         buffers = [np.ndarray((size,), np.uint8, memory, offset) for offset, size in pairs]
         return pickle.loads(data, buffers=buffers)
-
-
-def _builder(plan: Plan, numbers: Iterator[int]) -> Build:
-    """A function that builds what the plan says; ``numbers`` counts its arrays."""
-    if plan == "none":
-        return lambda memory, offsets: None
-    if isinstance(plan[0], np.dtype):
-        dtype, shape = plan
-        place = next(numbers)
-        return lambda memory, offsets: np.ndarray(shape, dtype, memory, offsets[place])
-    if plan[0] == "d":
-        names = plan[1]
-        parts = [_builder(part, numbers) for part in plan[2:]]
-        return lambda memory, offsets: {name: part(memory, offsets) for name, part in zip(names, parts, strict=True)}
-    made = [_builder(part, numbers) for part in plan[1:]]
-    if plan[0] == "t":
-        return lambda memory, offsets: tuple([part(memory, offsets) for part in made])
-    return lambda memory, offsets: [part(memory, offsets) for part in made]

@@ -1,7 +1,7 @@
 """The lane of worker processes.
 
-A worker builds its batch and puts it into a slot of shared memory; what crosses the socket is where it lies. The caller gets views of the
-slot, which is free again when the last array in it has died; small batches, and those beyond the leases, are copied.
+A worker builds its batch and puts it into a slot of shared memory; what crosses the socket is where it lies. Each ask goes with a slot of
+its own; small batches that are made one after the other share that of the first (``held.py``), and the others are free again.
 
 Rules: waits only in ``receive`` and for moments in ``close``, ``stack`` and at deaths; a slot is with one worker, or ready, or leased,
 never two of these.
@@ -10,60 +10,34 @@ never two of these.
 from __future__ import annotations
 
 import os
-import pickle
 import select
 import signal
 import socket
 import time
-import weakref
 from array import array
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from stoker.errors import NotPicklable
 from stoker.feed import wire
 from stoker.feed.arena import Arena
 from stoker.feed.crew import Crew, Hand
-from stoker.feed.errands import unpack_error
+from stoker.feed.freight import Freight
 from stoker.feed.messages import Ask, Died, Got, Reply
-from stoker.feed.parcel import Unpacker
-from stoker.feed.reuse import private
 from stoker.feed.shipping import Shipment
 from stoker.feed.slots import SlotTable
 from stoker.feed.travel import pack_items
-from stoker.outcome import ENDED, Failure, Outcome, Value
+from stoker.outcome import Outcome
 from stoker.source.protocol import Source
 
-SMALL_BYTES = 32 * 1024
-"""Batches up to this size are copied when they are handed out: that costs no more than a lease."""
 LEASES = 6
 """Batches that the consumer may hold without a copy: the one in use, one on its way to a device, and what a framework lets go of late."""
 SLOTS_FOR_EACH = 4
 LEAST_SLOTS = 256
 NUDGE_S = 5e-3
 """After a wait of this length it is looked whether what is waited for has long been made: workers send answers together."""
-READ_BYTES = 1 << 18
-
-
-class _Parcel(NamedTuple):
-    """A batch that lies in a slot."""
-
-    slot: int
-    kind: int
-    template: int
-    offsets: list[int]
-    extra: bytes
-    unpacker: Unpacker
-    worker: int
-    data: bytes | None = None
-    """What lay in the slot, where the source goes on holding memory there: such a slot is used for nothing else while its worker lives."""
-
-
-class _Lease(np.ndarray):  # type: ignore[type-arg]
-    """The memory of a leased slot; a class of its own, so that numpy keeps it as the base of the arrays in it."""
+READ_BYTES = 1 << 14
+"""Room for the answers to some messages: a large piece of memory takes longer to get than several to read into."""
 
 
 class ProcessLane:
@@ -80,7 +54,7 @@ class ProcessLane:
         self.workers = workers
         self._arena = Arena.create(max(LEAST_SLOTS, SLOTS_FOR_EACH * bound))
         self._slots = SlotTable(self._arena.slots - 1, LEASES)
-        self._leases: dict[int, weakref.ref[Any]] = {}
+        self._freight = Freight(self._arena, self._slots)
         self._shipments: dict[int, Shipment] = {}
         self._hands: dict[int, Hand] = {}
         self._is_closed = False
@@ -153,19 +127,16 @@ class ProcessLane:
 
     def send(self, worker: int, asks: Sequence[Ask]) -> None:
         hand = self._hands.get(worker) or self._start(worker)
-        pairs = []
-        for ask in asks:
-            slot = self._slots.take()
-            hand.slots.append(slot)
-            hand.asked.append((ask.source, ask.ticket))
-            pairs.append((ask, slot))
-        has_items = any(ask.item is not None for ask in asks)
-        self._send(hand, wire.frame(wire.ITEMS, pack_items(pairs)) if has_items else wire.pack_asks(pairs))
+        slots = self._slots.take(len(asks))
+        sources, tickets, _, _, _, items = zip(*asks, strict=True)
+        hand.asked.extend(zip(sources, tickets, slots, strict=True))
+        has_items = any(item is not None for item in items)
+        self._send(hand, wire.frame(wire.ITEMS, pack_items(asks, slots)) if has_items else wire.pack_asks(asks, slots))
 
     def _start(self, worker: int) -> Hand:
         if self._crew.is_gone:
             self._renew_crew()
-        self._arena.say_at(worker, -1, 0)
+        self._arena.teller(worker)(-1, 0)
         hand = self._crew.hire(worker)
         self._hands[worker] = hand
         self._by_fd[hand.channel.fileno()] = hand
@@ -204,7 +175,7 @@ class ProcessLane:
         """Have workers send the answers that they hold, where they are at something that takes longer than those did."""
         for hand in self._hands.values():
             at = self._arena.at(hand.number)
-            if hand.asked and at is not None and at != hand.asked[0] and at != hand.nudged_at:
+            if hand.asked and at is not None and at != hand.asked[0][:2] and at != hand.nudged_at:
                 hand.nudged_at = at
                 self._crew.signal(hand, signal.SIGUSR1)
 
@@ -240,20 +211,14 @@ class ProcessLane:
                 return
 
     def _reply(self, hand: Hand, record: wire.Record) -> Got:
-        hand.slots.popleft()
-        hand.asked.popleft()
-        kind, extra, data = record.outcome & ~wire.KEPT, record.extra, None
-        if record.outcome & wire.KEPT:
-            extra, data = pickle.loads(extra)
-            hand.kept.append(record.slot)
-        if kind == wire.VALUE and record.template >= 0 and extra:
-            hand.unpacker.learn(extra)
-        payload: Any = _Parcel(record.slot, kind, record.template, record.offsets, extra, hand.unpacker, hand.number, data)
-        if kind == wire.ENDED:
-            self._free(payload)
-            payload = ENDED
-        return Got(hand.number, record.source, record.ticket, payload, record.make_s, record.cpu_s,
-            record.began_s, record.cross_s)
+        if len(record.tickets) == 1:
+            hand.asked.popleft()
+        else:
+            _, *others = [hand.asked.popleft()[2] for _ in record.tickets]
+            self._slots.free(others)  # the run lies in the slot of its first ask
+        payloads = self._freight.payloads(record, hand.unpacker, hand.number, hand.kept)
+        return Got(
+            hand.number, record.source, record.tickets, payloads, record.make_s, record.cpu_s, record.began_s, record.cross_s)
 
     def _bury(self, hand: Hand) -> Died:
         """A worker has ended: free its slots, and say how it ended."""
@@ -261,8 +226,7 @@ class ProcessLane:
         del self._by_fd[hand.channel.fileno()]
         del self._hands[hand.number]
         cause = self._crew.cause_of(hand)
-        for slot in (*hand.slots, *hand.kept):
-            self._slots.free(slot)
+        self._slots.free([*(slot for _, _, slot in hand.asked), *hand.kept])
         hand.close()
         return Died(hand.number, cause, self._arena.at(hand.number))
 
@@ -281,68 +245,11 @@ class ProcessLane:
         return hand is not None and self._crew.signal(hand, signal.SIGKILL)
 
     def unpack(self, payload: Any) -> Outcome:
-        parcel: _Parcel = payload
-        if parcel.kind == wire.FAILURE:
-            self._free(parcel)
-            return _failure(parcel)
-        if parcel.template < 0:
-            return self._unpickled(parcel)
-        if parcel.data is not None:
-            return Value(parcel.unpacker.arrays(parcel.template, bytearray(parcel.data), parcel.offsets))
-        size = parcel.unpacker.size_bytes(parcel.template)
-        if size > SMALL_BYTES and (memory := self._lease(parcel)) is not None:
-            return Value(parcel.unpacker.arrays(parcel.template, memory, parcel.offsets))
-        if parcel.offsets:
-            made = Value(private(parcel.unpacker.arrays(parcel.template, self._memory(parcel.slot), parcel.offsets)))
-        else:
-            start = parcel.slot * self._arena.stride
-            copy = bytearray(self._arena.bytes[start:start + parcel.unpacker.end(parcel.template)])
-            made = Value(parcel.unpacker.arrays(parcel.template, copy, parcel.offsets))
-        self._slots.free(parcel.slot)
-        return made
-
-    def _unpickled(self, parcel: _Parcel) -> Outcome:
-        memory = self._lease(parcel) if parcel.offsets and parcel.data is None else None
-        is_leased = memory is not None
-        if memory is None:
-            memory = self._used(parcel).copy()
-        try:
-            return Value(parcel.unpacker.unpickle(parcel.extra, memory, parcel.offsets))
-        except Exception as error:
-            error.add_note("raised while the batch was unpickled in the caller's process")
-            return Failure(error)
-        finally:
-            if not is_leased:
-                self._free(parcel)
-
-    def _free(self, parcel: _Parcel) -> None:
-        if parcel.data is None:
-            self._slots.free(parcel.slot)
-
-    def _used(self, parcel: _Parcel) -> NDArray[np.uint8]:
-        """The memory of a slot up to the end of a pickled batch."""
-        if parcel.data is not None:
-            return np.frombuffer(parcel.data, np.uint8)
-        ends = [offset + size for offset, size in zip(parcel.offsets[::2], parcel.offsets[1::2], strict=True)]
-        return self._memory(parcel.slot)[:max(ends, default=0)]
-
-    def _memory(self, slot: int) -> NDArray[np.uint8]:
-        start = slot * self._arena.stride
-        return self._arena.memory[start:start + self._arena.stride]
-
-    def _lease(self, parcel: _Parcel) -> Any:
-        """The memory of a slot, leased until the last array in it dies; None where it must be copied."""
-        slot = parcel.slot
-        if not self._slots.lease(slot):
-            return None
-        memory = self._memory(slot).view(_Lease)
-        slots = self._slots
-        self._leases[slot] = weakref.ref(memory, lambda _: slots.give_back(slot))
-        return memory
+        return self._freight.unpack(payload) if type(payload) is tuple else payload
 
     def discard(self, payload: Any) -> None:
-        if isinstance(payload, _Parcel):
-            self._free(payload)
+        if type(payload) is tuple:
+            self._freight.discard(payload)
 
     def close(self) -> None:
         if self._is_closed or os.getpid() != self._pid:  # a forked child of this process has copies, and must end nothing
@@ -356,11 +263,3 @@ class ProcessLane:
         for shipment in self._shipments.values():
             shipment.close()
         self._arena.close(self._slots.leased)
-
-
-def _failure(parcel: _Parcel) -> Failure:
-    """What the source raised, of its own type, with the worker's traceback as a note."""
-    crossed: Failure = pickle.loads(parcel.extra)
-    error = unpack_error(crossed.error)  # type: ignore[arg-type]
-    note = f"Traceback in worker {parcel.worker}:\n{crossed.trace.rstrip()}"
-    return Failure(error, crossed.trace, (*crossed.notes, note))

@@ -9,9 +9,8 @@ nothing that the window, the course or ``faults`` can decide.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from itertools import groupby
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from stoker.errors import WorkerDied
 from stoker.feed.course import Course
@@ -20,6 +19,7 @@ from stoker.feed.faults import (
     Silence,
     died_error,
     hung_error,
+    made_by,
     owner_died_error,
     patience_s,
 )
@@ -34,11 +34,6 @@ from stoker.source.protocol import Source
 
 TICK_S = 1.0
 """The longest wait for a reply before faults are looked at."""
-
-
-def _worker_and_source(reply: Reply) -> tuple[int, int] | None:
-    """Whose answer it is, and for what; None for a death."""
-    return (reply.worker, reply.source) if type(reply) is Got else None
 
 
 class Desk(Protocol):
@@ -144,40 +139,50 @@ class Pump:
             ask = desk.window.assign_one()
             if ask is None:
                 return
-            self._take_up(ask.source, [lane.make(ask)])
+            self._take_up(lane.make(ask))
 
     def _handle_all(self, replies: list[Reply]) -> None:
         """Take up every reply, and only then raise what is wrong with one of them."""
         trouble: WorkerDied | None = None
-        for key, run in groupby(replies, _worker_and_source):
-            if key is not None:
-                self._silence.heard(key[0], self.clock())
-                self._take_up(key[1], run)  # type: ignore[arg-type]
+        for reply in replies:
+            if isinstance(reply, Got):
+                self._silence.heard(reply.worker, self.clock())
+                self._take_up(reply)
                 continue
-            for event in run:
-                try:
-                    self._bury(event)  # type: ignore[arg-type]
-                except WorkerDied as error:
-                    trouble = error
+            try:
+                self._bury(reply)
+            except WorkerDied as error:
+                trouble = error
         if trouble is not None:
             raise trouble
 
-    def _take_up(self, source: int, answers: Iterable[Got]) -> None:
+    def _take_up(self, reply: Got) -> None:
         """Answers of one worker for one source."""
-        desk = self._desks.get(source)
-        taken: list[Got] = []
-        for answer in answers:
-            if desk is None:
-                self.lane.discard(answer.payload)
-            elif type(answer.payload) is Ended:
-                if desk.window.ended(answer.worker, answer.ticket) and desk.window.settle_end():
+        desk = self._desks.get(reply.source)
+        count = taken = 0
+        if desk is not None:
+            payloads, count = reply.payloads, len(reply.payloads)
+            while count and type(payloads[count - 1]) is Ended:
+                count -= 1
+            if Failure in map(type, payloads):
+                payloads = self._with_places(desk, reply)
+            taken = desk.window.got(reply.worker, reply.tickets[:count], payloads)
+            if taken:
+                desk.meter.made(reply if taken == len(payloads) else reply.first(taken))
+            for ticket in reply.tickets[count:]:
+                if desk.window.ended(reply.worker, ticket) and desk.window.settle_end():
                     desk.stream_ended()
-            elif desk.window.got(answer.worker, answer.ticket, answer):
-                taken.append(answer)
-            else:
-                self.lane.discard(answer.payload)
-        if desk is not None and taken:
-            desk.meter.made(taken)
+        for payload in reply.payloads[taken:]:
+            self.lane.discard(payload)
+
+    def _with_places(self, desk: Desk, reply: Got) -> list[Any]:
+        """The payloads of answers; the errors among them with a note that says where they arose."""
+        who = "on the caller's thread" if self.lane.name == "inline" else f"by worker {reply.worker} ({self.lane.name})"
+        payloads = list(reply.payloads)
+        for place, (ticket, payload) in enumerate(zip(reply.tickets, reply.payloads, strict=True)):
+            if type(payload) is Failure:
+                payloads[place] = made_by(payload, desk.window.index_of(ticket), desk.source.label, who)
+        return payloads
 
     def _bury(self, event: Died) -> None:
         """A worker died: what it was at is counted, what it had is asked again, and another takes its place."""
@@ -250,8 +255,7 @@ class Pump:
     def close(self) -> None:
         """Let go of what is ready, and end the lane."""
         for desk in self._desks.values():
-            for reply in desk.window.drain():
-                if isinstance(reply, Got):
-                    self.lane.discard(reply.payload)
+            for payload in desk.window.drain():
+                self.lane.discard(payload)
         OPEN.discard(self)
         self.lane.close()

@@ -26,15 +26,19 @@ def snapshot(source: Source, options: FeedOptions, place: tuple[int, int]) -> di
     return state
 
 
-def restore(source: Source, state: dict[str, Any]) -> tuple[int, bool, tuple[int, int]]:
-    """Check a state, and bring an iterator to it.
+def restore(source: Source, state: dict[str, Any], is_untouched: bool) -> tuple[int, bool, tuple[int, int]]:
+    """Check a state, and bring an iterator to it; ``is_untouched`` says that the feed has not begun.
 
     Returns:
         Seed, shuffle, and the pass and place at which to go on.
 
     Raises:
-        SourceError: the state is of another version or of another kind of source.
+        SourceError: the feed has begun, or the state is of another version or of another kind of source.
     """
+    if not is_untouched:
+        raise SourceError(
+            "the feed is under way", expected="a feed that has not begun", where=source.label,
+            remedy="Load the state before the first epoch.")
     if state.get("version") != VERSION or state.get("kind") != source.kind:
         raise SourceError(
             "the state does not fit the source", got=f"version {state.get('version')}, kind {state.get('kind')!r}",

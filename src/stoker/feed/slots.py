@@ -9,6 +9,7 @@ Rules: pure; slots that were used before come first, because their memory is the
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 
 class SlotTable:
@@ -28,27 +29,28 @@ class SlotTable:
         self._leased: set[int] = set()
         self._returned: deque[int] = deque()
 
-    def take(self) -> int:
-        """A free slot, for a worker.
+    def take(self, count: int) -> list[int]:
+        """Free slots, for a worker.
 
         Raises:
-            MemoryError: every slot is taken.
+            MemoryError: so many are not free.
         """
         self._settle()
-        if self._free:
-            slot = self._free.pop()
-        elif self._fresh < self._slots:
-            slot = self._fresh
-            self._fresh += 1
-        else:
+        used = min(count, len(self._free))
+        fresh = range(self._fresh, self._fresh + count - used)
+        if fresh.stop > self._slots:
             raise MemoryError(f"all {self._slots} slots are taken")
-        self._busy.add(slot)
-        return slot
+        slots = [*self._free[len(self._free) - used:], *fresh]
+        del self._free[len(self._free) - used:]
+        self._fresh = fresh.stop
+        self._busy.update(slots)
+        return slots
 
-    def free(self, slot: int) -> None:
-        """A busy slot is not needed any more."""
-        self._busy.remove(slot)
-        self._free.append(slot)
+    def free(self, slots: Sequence[int]) -> None:
+        """Busy slots are not needed any more."""
+        assert self._busy.issuperset(slots)
+        self._busy.difference_update(slots)
+        self._free += slots
 
     def lease(self, slot: int) -> bool:
         """Lease a busy slot to the consumer; False if so many are leased already that it must be copied."""

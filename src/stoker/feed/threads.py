@@ -14,6 +14,8 @@ import traceback
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import groupby
+from operator import itemgetter
 from time import monotonic, perf_counter, thread_time
 
 from stoker.errors import warn
@@ -21,7 +23,7 @@ from stoker.feed.local import LocalLane
 from stoker.feed.messages import Ask, Got, Reply
 from stoker.feed.reuse import ReuseWatch, is_flat
 from stoker.feed.worker import make
-from stoker.outcome import Value
+from stoker.outcome import Outcome, Value
 from stoker.source.protocol import Source
 
 CLOSE_PATIENCE_S = 5.0
@@ -36,6 +38,10 @@ HOLD_S = 0.3e-3
 """A worker lets the consumer sleep on until it has made batches for so long: a ring costs more than a tiny batch."""
 NAP_S = 2e-3
 """How long the consumer sleeps before it wants to be woken for any batch."""
+
+Answer = tuple[int, int, int, Outcome, float, float, float, float]
+"""As in ``Got``, of one batch."""
+_whose = itemgetter(0, 1)
 
 
 class ThreadLane(LocalLane):
@@ -53,7 +59,7 @@ class ThreadLane(LocalLane):
         self._bound = bound
         self._sources: dict[int, tuple[Source, ReuseWatch, threading.Lock]] = {}
         self._inboxes: list[queue.SimpleQueue[list[Ask] | None]] = [queue.SimpleQueue() for _ in range(workers)]
-        self._outbox: deque[Reply] = deque()
+        self._outbox: deque[Answer] = deque()
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._is_starving = False
         """Whether the consumer has slept for a while: any batch is worth a ring then."""
@@ -90,18 +96,20 @@ class ThreadLane(LocalLane):
             for ask in asks:
                 if self._closing:
                     return
-                answer = self._answer(worker, ask)
-                held_s += answer.make_s
+                outcome, make_s, began_s, copy_s = self._make(worker, ask)
+                held_s += make_s
+                cpu_s = 0.0
                 if ask is last:
                     self._at.pop(worker, None)
-                    answer = answer._replace(cpu_s=thread_time() - began_cpu_s)
-                self._outbox.append(answer)
+                    cpu_s = thread_time() - began_cpu_s
+                self._outbox.append((worker, ask.source, ask.ticket, outcome, make_s, cpu_s, began_s, copy_s))
                 if self._is_asleep and (self._is_starving or held_s > HOLD_S or ask is last):
                     self._is_asleep = False
                     self._bell.put(None)
-            del asks, ask, last, answer
+            del asks, ask, last, outcome
 
-    def _answer(self, worker: int, ask: Ask) -> Got:
+    def _make(self, worker: int, ask: Ask) -> tuple[Outcome, float, float, float]:
+        """What came of an ask, the seconds that it took, when it began, and the seconds of copying."""
         self._at[worker] = (ask.source, ask.ticket)
         source, watch, lock = self._sources[ask.source]
         outcome, make_s, began_s = make(source, ask)
@@ -109,8 +117,8 @@ class ThreadLane(LocalLane):
             with lock:
                 outcome = Value(watch.settle(outcome.value))
             copy_s = perf_counter() - began_s - make_s if watch.reused else 0.0
-            return Got(worker, ask.source, ask.ticket, outcome, make_s, 0.0, began_s, copy_s)
-        return Got(worker, ask.source, ask.ticket, outcome, make_s, 0.0, began_s)
+            return outcome, make_s, began_s, copy_s
+        return outcome, make_s, began_s, 0.0
 
     def receive(self, timeout_s: float) -> list[Reply]:
         if timeout_s <= 0:
@@ -131,9 +139,14 @@ class ThreadLane(LocalLane):
         return replies
 
     def _drain(self) -> list[Reply]:
-        replies: list[Reply] = []
+        """All that lies there; answers of one worker that follow each other as one."""
+        answers: list[Answer] = []
         while self._outbox:
-            replies.append(self._outbox.popleft())
+            answers.append(self._outbox.popleft())
+        replies: list[Reply] = []
+        for (worker, source), run in groupby(answers, _whose):
+            _, _, tickets, outcomes, make_s, cpu_s, began_s, copy_s = zip(*run, strict=True)
+            replies.append(Got(worker, source, tickets, outcomes, make_s, sum(cpu_s), began_s, copy_s))
         return replies
 
     def at(self, worker: int) -> tuple[int, int] | None:

@@ -14,7 +14,7 @@ import io
 import pickle
 import threading
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from stoker.errors import NotPicklable
@@ -57,12 +57,12 @@ def pack_source(source: Any) -> tuple[bytes, list[memoryview]]:
             remedy="Make it in __getitem__ when it is first needed, or leave it out in __getstate__.") from error
 
 
-def pack_items(asks: list[tuple[Ask, int]]) -> bytes:
+def pack_items(asks: Sequence[Ask], slots: Sequence[int]) -> bytes:
     """Asks with the items that were pulled for them; in the place of one that cannot travel goes the error that says so."""
     try:
-        return _dumps([(tuple(ask), slot) for ask, slot in asks])
+        return _dumps(([tuple(ask) for ask in asks], slots))
     except Exception:
-        return _dumps([(tuple(_sendable(ask)), slot) for ask, slot in asks])
+        return _dumps(([tuple(_sendable(ask)) for ask in asks], slots))
 
 
 def _sendable(ask: Ask) -> Ask:

@@ -10,7 +10,7 @@ tests call it after any order of events.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from stoker.feed.messages import Ask
@@ -34,7 +34,8 @@ class Window:
         self._asks: dict[int, Ask] = {}
         self._waiting: deque[int] = deque()
         self._assigned: list[deque[int]] = [deque() for _ in range(workers)]
-        self._ready: dict[int, Any] = {}
+        self.ready_payloads: dict[int, Any] = {}
+        """By ticket what is answered and not yet taken."""
         self._deaths: dict[int, int] = {}
         self.owner = owner
         self._end: int | None = None
@@ -53,7 +54,7 @@ class Window:
     @property
     def is_idle(self) -> bool:
         """Whether every issued ticket has been answered."""
-        return self.next_new - self.next_out == len(self._ready)
+        return self.next_new - self.next_out == len(self.ready_payloads)
 
     @property
     def is_quiet(self) -> bool:
@@ -82,9 +83,15 @@ class Window:
         """
         given: dict[int, list[Ask]] = {}
         owner = self._least_busy() if together and self.owner is None else self.owner
+        if owner is not None:
+            if self._waiting:
+                self._assigned[owner].extend(self._waiting)
+                given[owner] = list(map(self._asks.__getitem__, self._waiting))
+                self._waiting.clear()
+            return given
         while self._waiting:
             ticket = self._waiting.popleft()
-            worker = self._least_busy() if owner is None else owner
+            worker = self._least_busy()
             self._assigned[worker].append(ticket)
             given.setdefault(worker, []).append(self._asks[ticket])
         return given
@@ -101,20 +108,23 @@ class Window:
         lengths = list(map(len, self._assigned[:self.active]))
         return lengths.index(min(lengths))
 
-    def got(self, worker: int, ticket: int, payload: Any) -> bool:
-        """A worker's answer arrived. False if nobody waits for it (its worker was given up before)."""
+    def got(self, worker: int, tickets: Sequence[int], payloads: Sequence[Any]) -> int:
+        """A worker's answers arrived: how many of them are waited for; for the others the worker was given up before."""
         assigned = self._assigned[worker]
-        if not assigned or assigned[0] != ticket:
-            return False
-        assigned.popleft()
-        self._ready[ticket] = payload
-        return True
+        count = 0
+        for ticket in tickets:
+            if not assigned or assigned[0] != ticket:
+                break
+            assigned.popleft()
+            count += 1
+        self.ready_payloads.update(zip(tickets[:count], payloads, strict=False))
+        return count
 
     def ended(self, worker: int, ticket: int) -> bool:
         """A worker says that the stream has no item for this ticket, nor for any later one of this pass."""
-        if not self.got(worker, ticket, None):
+        if not self.got(worker, [ticket], [None]):
             return False
-        del self._ready[ticket]
+        del self.ready_payloads[ticket]
         self._end = ticket if self._end is None else min(self._end, ticket)
         return True
 
@@ -154,7 +164,7 @@ class Window:
     def give_up(self, ticket: int, payload: Any) -> None:
         """Answer a waiting ticket without a worker; for a ticket that kills its workers."""
         self._waiting.remove(ticket)
-        self._ready[ticket] = payload
+        self.ready_payloads[ticket] = payload
 
     def deaths(self, ticket: int) -> int:
         """How many workers died at a ticket."""
@@ -162,33 +172,39 @@ class Window:
 
     def is_ready(self) -> bool:
         """Whether the next ticket can be taken."""
-        return self.next_out in self._ready
+        return self.next_out in self.ready_payloads
 
     @property
     def ready(self) -> int:
         """How many tickets are answered and not yet taken."""
-        return len(self._ready)
+        return len(self.ready_payloads)
 
     def take(self) -> tuple[Ask, Any]:
         """Hand out the next ticket and its payload."""
         ticket = self.next_out
-        payload = self._ready.pop(ticket)
-        self._deaths.pop(ticket, None)
-        self.next_out += 1
+        payload = self.ready_payloads.pop(ticket)
+        if self._deaths:
+            self._deaths.pop(ticket, None)
+        self.next_out = ticket + 1
         return self._asks.pop(ticket), payload
 
-    def ready_payloads(self) -> dict[int, Any]:
-        """Payloads by ticket, to be changed in place by their owner."""
-        return self._ready
+    def change_ready(self, change: Callable[[Any], Any]) -> None:
+        """Put something else in the place of each payload that is ready."""
+        for ticket, payload in self.ready_payloads.items():
+            self.ready_payloads[ticket] = change(payload)
 
     def worker_of(self, ticket: int) -> int | None:
         """The worker that has been asked for a ticket and has not answered."""
         return next((worker for worker, tickets in enumerate(self._assigned) if ticket in tickets), None)
 
+    def index_of(self, ticket: int) -> int | None:
+        """What the source was asked for with a ticket; None if that is not out any more."""
+        ask = self._asks.get(ticket)
+        return ask.index if ask else None
+
     def awaited(self) -> int | None:
         """The index of the ticket that is taken next; None if it has not been issued."""
-        ask = self._asks.get(self.next_out)
-        return ask.index if ask else None
+        return self.index_of(self.next_out)
 
     def open_asks(self, worker: int) -> int:
         """How many asks a worker has not answered."""
@@ -203,15 +219,15 @@ class Window:
 
     def drain(self) -> Iterable[Any]:
         """Give up everything that is ready; for the end of a feed."""
-        payloads = list(self._ready.values())
-        self._ready.clear()
+        payloads = list(self.ready_payloads.values())
+        self.ready_payloads.clear()
         return payloads
 
     def check(self) -> None:
         """Assert what must hold after every event."""
         in_flight = [*self._waiting, *(ticket for tickets in self._assigned for ticket in tickets)]
         after_end = [] if self._end is None else [t for t in range(self._end, self.next_new) if t not in in_flight]
-        everywhere = sorted([*in_flight, *self._ready, *after_end])
+        everywhere = sorted([*in_flight, *self.ready_payloads, *after_end])
         assert everywhere == list(range(self.next_out, self.next_new)), "every issued ticket is in exactly one place"
         assert len(everywhere) <= max(self.bound, self.wanted - self.next_out), "the bound holds"
         assert set(self._asks) == set(everywhere), "every ticket that is out has its ask"

@@ -1,6 +1,6 @@
 """The bytes on the socket between the parent and a worker.
 
-Parent to worker: a frame is one byte of kind, its length, and a body. Worker to parent: records of a fixed head, then offsets and bytes.
+Parent to worker: a frame is one byte of kind, its length, and a body. Worker to parent: records of a fixed head, then numbers and bytes.
 
 Rules: pure packing and parsing; a record that is not whole yet stays in the buffer, and one cut off by death is never seen.
 """
@@ -8,16 +8,17 @@ Rules: pure packing and parsing; a record that is not whole yet stays in the buf
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
-from stoker.feed.messages import Ask
+from stoker.feed.messages import Ask, new_asks
 
 FRAME = struct.Struct("<cQ")
 ASK = struct.Struct("<IQQqQI")
-HEAD = struct.Struct("<BIQIiddddIQ")
-"""Outcome, source, ticket, slot, template, wall and CPU seconds of making, its beginning, seconds of packing, number of offsets, bytes that
-follow."""
+"""Source, ticket, pass, index, seed and slot; asks travel column by column."""
+HEAD = struct.Struct("<BIQidIIQ")
+"""Outcome, source, slot, template, CPU seconds, number of answers, number of offsets, bytes that follow."""
 
 ASKS, ITEMS, SOURCE, DROP, STOP = b"a", b"i", b"s", b"d", b"x"
 VALUE, FAILURE, ENDED = 0, 1, 2
@@ -26,18 +27,21 @@ KEPT = 0x80
 
 
 class Record(NamedTuple):
-    """A worker's answer as it crosses."""
+    """A run of answers as it crosses: one answer, or batches of one template that lie one behind another in one slot.
+
+    The slot is that of the first ask; nothing but this run lies there.
+    """
 
     outcome: int
     source: int
-    ticket: int
     slot: int
     template: int
-    make_s: float
     cpu_s: float
-    began_s: float
-    cross_s: float
-    offsets: list[int]
+    tickets: Sequence[int]
+    make_s: Sequence[float]
+    began_s: Sequence[float]
+    cross_s: Sequence[float]
+    offsets: Sequence[int]
     extra: bytes
 
 
@@ -46,20 +50,31 @@ def frame(kind: bytes, body: bytes) -> bytes:
     return FRAME.pack(kind, len(body)) + body
 
 
-def pack_asks(asks: Iterable[tuple[Ask, int]]) -> bytes:
+def pack_asks(asks: Sequence[Ask], slots: Sequence[int]) -> bytes:
     """Asks with their slots, as one frame."""
-    return frame(ASKS, b"".join([ASK.pack(*ask[:5], slot) for ask, slot in asks]))
+    sources, tickets, passes, indices, seeds, _ = zip(*asks, strict=True)
+    return frame(ASKS, _columns(len(asks)).pack(*sources, *tickets, *passes, *indices, *seeds, *slots))
 
 
 def unpack_asks(body: bytes) -> list[tuple[Ask, int]]:
     """What ``pack_asks`` put in, without items."""
-    return [(Ask(*fields[:5]), fields[5]) for fields in ASK.iter_unpack(body)]
+    count = len(body) // ASK.size
+    fields = _columns(count).unpack(body)
+    sources, tickets, passes, indices, seeds, slots = [fields[place:place + count] for place in range(0, 6 * count, count)]
+    asks = new_asks(zip(sources, tickets, passes, indices, seeds, repeat(None), strict=False))
+    return list(zip(asks, slots, strict=True))
+
+
+def _columns(count: int) -> struct.Struct:
+    return struct.Struct(f"<{count}I{count}Q{count}Q{count}q{count}Q{count}I")
 
 
 def pack_record(record: Record) -> bytes:
     """A record for the parent."""
-    *head, offsets, extra = record
-    return HEAD.pack(*head, len(offsets), len(extra)) + struct.pack(f"<{len(offsets)}Q", *offsets) + extra
+    outcome, source, slot, template, cpu_s, tickets, make_s, began_s, cross_s, offsets, extra = record
+    count, places = len(tickets), len(offsets)
+    head = HEAD.pack(outcome, source, slot, template, cpu_s, count, places, len(extra))
+    return head + struct.pack(f"<{count}Q{3 * count}d{places}Q", *tickets, *make_s, *began_s, *cross_s, *offsets) + extra
 
 
 class Parser:
@@ -74,13 +89,14 @@ class Parser:
         buffer += data
         start = 0
         while len(buffer) - start >= HEAD.size:
-            *head, count, length = HEAD.unpack_from(buffer, start)
+            outcome, source, slot, template, cpu_s, count, places, length = HEAD.unpack_from(buffer, start)
             middle = start + HEAD.size
-            end = middle + 8 * count + length
+            end = middle + 8 * (4 * count + places) + length
             if len(buffer) < end:
                 break
-            offsets = list(struct.unpack_from(f"<{count}Q", buffer, middle))
-            extra = bytes(buffer[middle + 8 * count:end])
-            yield Record._make((*head, offsets, extra))
+            numbers = struct.unpack_from(f"<{count}Q{3 * count}d{places}Q", buffer, middle)
+            tickets, make_s, began_s, cross_s = [numbers[place:place + count] for place in range(0, 4 * count, count)]
+            offsets, extra = numbers[4 * count:], bytes(buffer[end - length:end])
+            yield Record(outcome, source, slot, template, cpu_s, tickets, make_s, began_s, cross_s, offsets, extra)
             start = end
         del buffer[:start]

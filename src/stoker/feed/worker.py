@@ -23,11 +23,12 @@ def make(source: Source, ask: Ask) -> tuple[Outcome, float, float]:
         What came of it, the wall time that it took, and when it began, in seconds.
     """
     began = perf_counter()
-    begin_item(ask.seed, ask.pass_number, ask.index)
+    _, _, pass_number, index, seed, item = ask
+    begin_item(seed, pass_number, index)
     outcome: Outcome
     try:
-        made = source.get(ask.pass_number, ask.index, ask.item)
-        outcome = made if isinstance(made, Ended) else Value(made)
+        made = source.get(pass_number, index, item)
+        outcome = made if type(made) is Ended else Value(made)
     except BaseException as error:
         outcome = failure(error)
     end_item()

@@ -110,7 +110,7 @@ class Seeded:
 
     def get(self, pass_number: int, index: int, item: Any = None) -> Any:
         """The item, after the seeding."""
-        from stoker.feed.child import seed_globals
+        from stoker.feed.seeding import seed_globals
 
         seed_globals(Ask(0, 0, pass_number, index, self._seed))
         return self._inner.get(pass_number, index, item)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 
 from stoker.errors import StokerWarning
 from stoker.feed.lane import Lane
-from stoker.feed.messages import Ask, Died
+from stoker.feed.messages import Ask, Died, Got
 from stoker.outcome import Outcome
 from stoker.profiling.budget import Deadline
 from stoker.profiling.gilwatch import GilWatch
@@ -107,9 +107,7 @@ class Drawer:
             for reply in replies:
                 if isinstance(reply, Died):
                     raise NotInTime(f"the worker process was {reply.cause}", places[len(made)][1], made)
-                if watch is not None:
-                    watch.made(reply.make_s, reply.cpu_s)
-                made.append(Made(*places[len(made)], self._lane.unpack(reply.payload), reply.make_s, reply.cpu_s))
+                made += self._taken(reply, places[len(made):], watch)
             if replies:
                 continue
             if deadline.is_over(self._clock(), has_begun=bool(made) or self._lane.at(worker) is not None):
@@ -119,6 +117,17 @@ class Drawer:
                 watch.nap()
                 if tries == 1:
                     watch.hold()
+        return made
+
+    def _taken(self, reply: Got, places: Sequence[tuple[int, int]], watch: GilWatch | None) -> list[Made]:
+        """What came of a run of answers; its CPU time is that of the last one."""
+        last = len(reply.payloads) - 1
+        made = []
+        for number, (place, payload, make_s) in enumerate(zip(places, reply.payloads, reply.make_s, strict=False)):
+            cpu_s = reply.cpu_s if number == last else 0.0
+            if watch is not None:
+                watch.made(make_s, cpu_s)
+            made.append(Made(*place, self._lane.unpack(payload), make_s, cpu_s))
         return made
 
     def _at(self, worker: int, asks: list[Ask], made: int) -> int:

@@ -1,0 +1,104 @@
+"""Global generators that are seeded when an item draws, against those that are seeded before each item."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+HEAD = """
+    import copy, json, os, pickle, sys, threading
+    import random, numpy as np
+    from stoker.feed.messages import Ask
+    from stoker.feed.seeding import Seeding, seed_globals
+
+    begin = Seeding().begin if sys.argv[1] == "lazy" else seed_globals
+    # as user code does that is loaded after the worker has begun
+    from random import random as by_name, gauss as gauss_by_name, getrandbits as bits_by_name, seed as seed_by_name
+
+    def refused():
+        try:
+            random.seed([])
+        except TypeError:
+            return random.random()
+
+    def forked():
+        read, write = os.pipe()
+        if not os.fork():
+            os.write(write, repr(random.random()).encode())
+            os._exit(0)
+        os.wait()
+        return float(os.read(read, 100)) == random.random()
+
+    def by_threads():
+        found = []
+        threads = [threading.Thread(target=lambda: found.append(random.random())) for _ in range(8)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        return sorted(found)
+
+    shuffled = lambda: (lambda rows: (random.shuffle(rows), rows)[1])(list(range(9)))
+    DRAWS = {
+        "random": lambda: random.random(), "uniform": lambda: random.uniform(1, 2), "triangular": lambda: random.triangular(),
+        "randint": lambda: random.randint(0, 10**6), "choice": lambda: random.choice(range(10**6)),
+        "randrange": lambda: random.randrange(10**30), "sample": lambda: random.sample(range(1000), 5), "shuffle": shuffled,
+        "choices": lambda: random.choices(range(1000), k=4), "normalvariate": lambda: random.normalvariate(0, 1),
+        "lognormvariate": lambda: random.lognormvariate(0, 1), "expovariate": lambda: random.expovariate(1.0),
+        "vonmisesvariate": lambda: random.vonmisesvariate(1, 2), "gammavariate": lambda: random.gammavariate(2, 3),
+        "gauss": lambda: random.gauss(0, 1), "betavariate": lambda: random.betavariate(1, 2),
+        "paretovariate": lambda: random.paretovariate(2),
+        "weibullvariate": lambda: random.weibullvariate(1, 2), "getrandbits": lambda: random.getrandbits(100),
+        "randbytes": lambda: random.randbytes(9).hex(), "getstate": lambda: random.getstate()[1][:3],
+        "binomialvariate": lambda: random.binomialvariate(9, 0.3) if hasattr(random, "binomialvariate") else None,
+        "seed": lambda: (random.seed(3), random.random()), "seed by name": lambda: (seed_by_name(b"x", version=2), random.random()),
+        "setstate": lambda: (random.setstate((3, (5,) * 624 + (624,), None)), random.random()),
+        "state and back": lambda: (lambda state: (random.random(), random.setstate(state), random.random()))(random.getstate()),
+        "seed refused": refused, "forked": forked, "threads": by_threads,
+        "numpy": lambda: float(np.random.rand()), "nothing": lambda: None,
+        "a copy": lambda: copy.copy(random.seed.__self__ if hasattr(random.seed, "__self__") else random.uniform.__self__).random(),
+        "pickled": lambda: pickle.loads(pickle.dumps(random.uniform.__self__)).random(),
+        "by name": by_name, "gauss by name": lambda: gauss_by_name(0, 1), "bits by name": lambda: bits_by_name(9),
+        "twice": lambda: (random.random(), by_name(), random.gauss(0, 1), random.gauss(0, 1)),
+    }
+"""
+
+ALL = """
+    public = {name for name in random.__all__ if name not in ("Random", "SystemRandom")}
+    assert public <= set(DRAWS), public - set(DRAWS)
+    found, index = [], 0
+    for first in DRAWS:
+        for then in DRAWS:  # what an item leaves must not matter for the next
+            for name in (first, then):
+                begin(Ask(0, index, 0, index, 7))
+                found.append((name, DRAWS[name]()))
+                index += 1
+    print(json.dumps(found))
+"""
+
+
+def run(way, text=ALL):
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(HEAD) + textwrap.dedent(text), way], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout)
+
+
+def test_every_draw_is_that_of_a_generator_which_is_seeded_before_the_item():
+    lazy, eager = run("lazy"), run("eager")
+    assert [pair for pair in zip(lazy, eager, strict=True) if pair[0] != pair[1]] == []
+    assert len({str(draw) for name, draw in lazy if name == "random"}) > 50, "and no two items draw the same"
+    assert not any(draw for name, draw in lazy if name == "forked")
+
+
+@pytest.mark.parametrize("way", ["lazy", "eager"])
+def test_an_item_that_draws_nothing_does_not_seed(way):
+    seeded = run(way, """
+        kept = random.uniform.__self__
+        before = random.Random.getstate(kept)
+        begin(Ask(0, 0, 0, 0, 7))
+        print(json.dumps(random.Random.getstate(kept) != before))
+    """)
+    assert seeded == (way == "eager")
