@@ -88,19 +88,18 @@ class Freight:
             return [_failure(extra, worker) if kind == wire.FAILURE else ENDED]
         if record.template >= 0 and extra:
             unpacker.learn(extra)
-        parcel = _Parcel(record, unpacker, extra, data)
+        count = len(record.tickets)
         if record.template < 0 or record.offsets or data is not None or not unpacker.layout(record.template).is_copied:
-            return list(zip(repeat(parcel), range(parcel.count), strict=False))
-        batches = self._copied(parcel)
-        self._slots.free([parcel.slot])
+            return list(zip(repeat(_Parcel(record, unpacker, extra, data)), range(count), strict=False))
+        batches = self._copied(unpacker, record.template, record.slot, count)
+        self._slots.free([record.slot])
         return list(map(Value, batches))
 
-    def _copied(self, parcel: _Parcel) -> list[Any]:
+    def _copied(self, unpacker: Unpacker, template: int, slot: int, count: int) -> list[Any]:
         """The batches of a run in memory of their own."""
-        layout = parcel.unpacker.layout(parcel.template)
-        start = parcel.slot * self._arena.stride
-        copy = bytearray(self._arena.bytes[start:start + parcel.count * layout.stride])
-        return parcel.unpacker.run(parcel.template, copy, parcel.count)
+        start = slot * self._arena.stride
+        copy = bytearray(self._arena.bytes[start:start + count * unpacker.layout(template).stride])
+        return unpacker.run(template, copy, count)
 
     def unpack(self, share: Share) -> Outcome:
         """What a worker made, once."""
@@ -126,7 +125,7 @@ class Freight:
         if parcel.offsets:
             made = [private(unpacker.arrays(template, self._memory(parcel.slot), parcel.offsets))]
         else:
-            made = self._copied(parcel)
+            made = self._copied(unpacker, template, parcel.slot, parcel.count)
         self._slots.free([parcel.slot])
         return made
 

@@ -219,6 +219,8 @@ class Unpacker:
 
     def run(self, number: int, memory: Any, count: int) -> list[Any]:
         """Batches that lie one behind another, as views of ``memory``, which begins where the first begins."""
+        if count == 1:  # strided views would cost more than they save
+            return [self.arrays(number, memory, ())]
         layout, assemble = self._known[number]
         return list(assemble(layout.arrays(memory, count), count))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import repeat
 from typing import NamedTuple
 
@@ -65,6 +66,7 @@ def unpack_asks(body: bytes) -> list[tuple[Ask, int]]:
     return list(zip(asks, slots, strict=True))
 
 
+@lru_cache
 def _columns(count: int) -> struct.Struct:
     return struct.Struct(f"<{count}I{count}Q{count}Q{count}q{count}Q{count}I")
 
