@@ -4,43 +4,21 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent.parent
-BACKENDS = ("jax", "torch", "tensorflow")
+from side_by_side import BACKENDS, ROOT, runs_of
+
 PLACES = ("backend", "loop", "numbers")
-LIMIT_S = 900
-
-
 OWN = os.environ.get("KERAS_BACKEND", "jax")
-
-
-def start(backend, out):
-    environment = {**os.environ, "KERAS_BACKEND": backend, "STOKER_INNER_TESTS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    places = [str(TESTS / place) for place in PLACES]
-    return subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *places], env=environment, stdin=subprocess.DEVNULL,
-        stdout=out, stderr=subprocess.STDOUT, cwd=TESTS.parent)
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """The exit status and the output of each other backend; they run side by side, because much of their time is waiting."""
-    folder, started = tmp_path_factory.mktemp("backends"), {}
-    for backend in BACKENDS:
-        if backend != OWN and importlib.util.find_spec(backend):
-            with (folder / backend).open("w") as out:
-                started[backend] = start(backend, out)
-    try:
-        yield {backend: (process.wait(LIMIT_S), (folder / backend).read_text()) for backend, process in started.items()}
-    finally:
-        for process in started.values():
-            process.kill()
-            process.wait()
+    others = [backend for backend in BACKENDS if backend != OWN]
+    places = [ROOT / "tests" / place for place in PLACES]
+    with runs_of(others, ["-x", *places], tmp_path_factory.mktemp("backends"), STOKER_INNER_TESTS="1") as found:
+        yield found
 
 
 @pytest.mark.slow

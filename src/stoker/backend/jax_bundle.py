@@ -47,7 +47,7 @@ class Bundle:
 
     def __init__(self, parts: Parts, *, may_pack: bool) -> None:
         self._lengths = [len(part) for part in parts]
-        self._specs = [_spec(array) for part in parts for array in part]
+        self._specs = list(map(_spec, _flat(parts)))
         groups: dict[Any, list[int]] = {}
         self.alone: list[int] = []
         """Places of arrays that travel alone, counted over all parts."""
@@ -64,11 +64,11 @@ class Bundle:
 
     def fits(self, parts: Parts) -> bool:
         """Whether arrays have the shapes and dtypes of this bundle."""
-        return [len(part) for part in parts] == self._lengths and [_spec(array) for part in parts for array in part] == self._specs
+        return [len(part) for part in parts] == self._lengths and list(map(_spec, _flat(parts))) == self._specs
 
     def shapes(self, parts: Parts) -> State:
         """A state to trace a step with; nothing is copied."""
-        flat = [array for part in parts for array in part]
+        flat = _flat(parts)
         sizes = [sum(map(math.prod, shapes)) for shapes in self._plan]
         buffers = [jax.ShapeDtypeStruct((size,), dtype) for size, (dtype, _) in zip(sizes, self._groups, strict=True)]
         return [*buffers, jax.ShapeDtypeStruct((), bool)] if buffers else [], [flat[place] for place in self.alone]
@@ -114,9 +114,13 @@ class Bundle:
     def _closed(self, parts: Any, buffers: list[Any]) -> State:
         if self.together and not self.fits(parts):
             raise Unfit("the state of the step changes its form")
-        flat = [array for part in parts for array in part]
+        flat = _flat(parts)
         groups = self._split([flat[place] for place in self.together])
         return _joined_apart(groups, buffers), [flat[place] for place in self.alone]
+
+
+def _flat(parts: Parts) -> list[Any]:
+    return [array for part in parts for array in part]
 
 
 def _spec(array: Any) -> tuple[tuple[int, ...], Any]:
