@@ -8,84 +8,84 @@ the medians of five rounds are shown. `first` is the time from opening the loade
 time of the whole process tree per batch; `mem` the largest proportional memory (PSS) of the tree. Batches are looked at (one element of
 each array is read) and dropped.
 
-Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18, two cores on which a whole test suite ran at the same time
-(load 4 to 10), medians of 3. Every loader with processes had to share two cores with that, so these figures say who is ahead, and not by how
-much; they should be taken again on a machine that does nothing else::
+Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18, two cores that did nothing else, medians of 3::
 
     tiny: 32 x 16 float32 and 32 x 1 float32: 2 KB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process           445,217                26.51          1.00     0.00     0.00      22
-        keras threads         67,595                 4.03          0.15     0.00     0.02     321
-        keras processes       16,791                 1.00          0.04     0.04     0.06     333
-        torch numpy            6,821                 0.41          0.02     0.05     0.24     251
-        torch tensors            689                 0.04          0.00     0.08     1.74     256
-        grain processes        1,390                 0.08          0.00     1.19     0.94     328
-        stoker threads       119,040                 7.09          0.27     0.01     0.01      35
-        stoker processes      33,608                 2.00          0.08     0.21     0.03      80
-        stoker empty          20,816                 1.24          0.05     0.21     0.05      82
-
-    image: 64 x 224 x 224 x 3 float32: 38.5 MB.
-        system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process               220                 7.89          1.00     0.01     4.27      31
-        keras threads            130                 4.68          0.59     0.04     7.56     388
-        keras processes            6                 0.21          0.03     0.45   207.14     536
-        torch numpy                9                 0.32          0.04     0.60   114.44     667
-        torch tensors             28                 1.00          0.13     0.20    42.31     470
-        grain processes            3                 0.12          0.02     3.46   422.50    2705
-        stoker threads           141                 5.07          0.64     0.05     7.48      90
-        stoker processes          63                 2.27          0.29     0.31    15.97     542
-        stoker empty             145                 5.22          0.66     0.27     6.56     504
-
-    uint8: 64 x 224 x 224 x 3 uint8: 9.6 MB.
-        system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process             2,681                18.26          1.00     0.00     0.34      32
-        keras threads            926                 6.30          0.35     0.02     1.08     437
-        keras processes           32                 0.22          0.01     0.09    36.56     421
-        torch numpy               35                 0.24          0.01     0.16    28.89     405
-        torch tensors            147                 1.00          0.05     0.10     7.57     383
-        grain processes           12                 0.08          0.00     1.78   134.29    3100
-        stoker threads         1,285                 8.75          0.48     0.01     0.80     150
-        stoker processes         649                 4.42          0.24     0.24     1.70     205
-        stoker empty             793                 5.40          0.30     0.22     1.21     186
+        in-process           480,365                26.20          1.00     0.00     0.00      24
+        keras threads         52,994                 2.89          0.11     0.00     0.02     329
+        keras processes       18,337                 1.00          0.04     0.03     0.08     341
+        torch numpy           11,808                 0.64          0.02     0.03     0.13     258
+        torch tensors            908                 0.05          0.00     0.05     1.28     263
+        grain processes        2,132                 0.12          0.00     0.50     0.91     334
+        stoker threads        99,805                 5.44          0.21     0.02     0.01      38
+        stoker processes      95,895                 5.23          0.20     0.18     0.02      87
+        stoker empty          33,700                 1.84          0.07     0.18     0.04      85
 
     dict: A dict of 20 inputs and one of 3 targets, each 64 x 16 float32.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process            38,202                10.83          1.00     0.00     0.03      22
-        keras threads         22,358                 6.34          0.59     0.01     0.04     323
-        keras processes        3,217                 0.91          0.08     0.03     0.31     335
-        torch numpy            3,528                 1.00          0.09     0.05     0.28     254
-        torch tensors            194                 0.05          0.01     0.10     5.19     257
-        grain processes          329                 0.09          0.01     1.22     4.28     429
-        stoker threads        19,274                 5.46          0.50     0.01     0.05      43
-        stoker processes       8,612                 2.44          0.23     0.21     0.11      82
-        stoker empty           3,926                 1.11          0.10     0.22     0.26      84
+        in-process            39,851                 9.88          1.00     0.00     0.03      24
+        keras threads          9,533                 2.36          0.24     0.00     0.12     331
+        keras processes        3,206                 0.79          0.08     0.02     0.45     343
+        torch numpy            4,035                 1.00          0.10     0.03     0.38     260
+        torch tensors            131                 0.03          0.00     0.08     7.95     263
+        grain processes          553                 0.14          0.01     0.55     3.27     440
+        stoker threads        11,270                 2.79          0.28     0.02     0.11      45
+        stoker processes      16,762                 4.15          0.42     0.18     0.09      89
+        stoker empty           6,530                 1.62          0.16     0.18     0.26      89
 
     csv: 64 lines of 40 numbers, parsed in pure Python.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process             3,754                 1.49          1.00     0.02     0.25      25
-        keras threads          3,306                 1.31          0.88     0.01     0.31     263
-        keras processes        2,150                 0.85          0.57     0.03     0.47     276
-        torch numpy            2,523                 1.00          0.67     0.05     0.40     241
-        torch tensors            843                 0.33          0.22     0.06     1.20     247
-        grain processes        1,904                 0.75          0.51     1.34     0.68     325
-        stoker threads         3,090                 1.22          0.82     0.02     0.31      38
-        stoker processes       2,842                 1.13          0.76     0.22     0.36      82
-        stoker empty           2,527                 1.00          0.67     0.23     0.40      82
+        in-process             3,890                 0.93          1.00     0.01     0.26      31
+        keras threads          3,327                 0.79          0.86     0.01     0.30     329
+        keras processes        3,380                 0.81          0.87     0.03     0.48     341
+        torch numpy            4,188                 1.00          1.08     0.03     0.41     249
+        torch tensors            710                 0.17          0.18     0.04     1.72     254
+        grain processes        2,515                 0.60          0.65     0.58     0.64     349
+        stoker threads         3,025                 0.72          0.78     0.03     0.35      44
+        stoker processes       5,407                 1.29          1.39     0.20     0.36      85
+        stoker empty           5,126                 1.22          1.32     0.20     0.38      86
+
+    image: 64 x 224 x 224 x 3 float32: 38.5 MB.
+        system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
+        in-process               336                 5.31          1.00     0.01     3.01      62
+        keras threads            270                 4.27          0.80     0.02     7.04     428
+        keras processes            7                 0.12          0.02     0.23   206.25     555
+        torch numpy               14                 0.23          0.04     0.23   112.00     689
+        torch tensors             63                 1.00          0.19     0.10    31.41     568
+        grain processes            6                 0.09          0.02     2.17   415.00    3408
+        stoker threads           297                 4.70          0.88     0.02     6.70      73
+        stoker processes         233                 3.69          0.69     0.21     8.58     659
+        stoker empty             316                 5.00          0.94     0.20     5.92     506
+
+    uint8: 64 x 224 x 224 x 3 uint8: 9.6 MB.
+        system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
+        in-process             2,938                12.04          1.00     0.00     0.34      34
+        keras threads          2,732                11.20          0.93     0.01     0.68     454
+        keras processes           39                 0.16          0.01     0.08    41.03     415
+        torch numpy               44                 0.18          0.02     0.09    29.33     401
+        torch tensors            244                 1.00          0.08     0.06     7.77     353
+        grain processes           21                 0.09          0.01     0.95   122.73    2532
+        stoker threads         3,862                15.83          1.31     0.01     0.50     155
+        stoker processes       1,249                 5.12          0.43     0.19     1.56     226
+        stoker empty           2,375                 9.74          0.81     0.19     0.82     189
 
     jpeg: 64 JPEG files of 256 x 256, decoded, resized to 160 x 160, half of them flipped.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process                16                 0.57          1.00     0.10    62.67      34
-        keras threads             15                 0.54          0.95     0.16    68.00     287
-        keras processes           16                 0.58          1.03     0.22    79.29     314
-        torch numpy               13                 0.47          0.84     0.25    80.00     299
-        torch tensors             10                 0.37          0.65     0.25    82.50     272
-        grain processes           27                 1.00          1.76     3.82    59.44     506
-        stoker threads            15                 0.53          0.94     0.17    68.12     127
-        stoker processes          15                 0.55          0.96     0.45    68.12     156
-        stoker empty              13                 0.46          0.82     0.42    78.57     146
+        in-process                16                 0.44          1.00     0.11    61.18      40
+        keras threads             26                 0.71          1.60     0.08    74.23     351
+        keras processes           23                 0.64          1.44     0.14    82.50     387
+        torch numpy               27                 0.73          1.64     0.15    75.71     301
+        torch tensors             29                 0.78          1.77     0.13    69.00     272
+        grain processes           37                 1.00          2.26     2.02    62.63     565
+        stoker threads            27                 0.73          1.66     0.11    71.79      68
+        stoker processes          30                 0.82          1.85     0.30    66.67     159
+        stoker empty              30                 0.81          1.83     0.31    68.67     149
 
 How to read it: `x best process peer` is the rate over that of the fastest of Keras, PyTorch and Grain with processes in the same run. What is
 cheap to make is fastest on threads or in process; processes pay where making a batch holds the GIL for longer than carrying it takes.
+Grain's 37 JPEG batches a second of 63 ms of CPU time each are more than two cores can make: part of them must have lain in its buffers, which
+it fills for two seconds before the first batch.
 """
 
 from __future__ import annotations

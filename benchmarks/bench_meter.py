@@ -5,7 +5,8 @@
 A feed hands out 20,000 tiny batches by one thread, once with its meter and once with one that does nothing, interleaved; the median of
 the differences of 15 pairs is what metering costs a batch. The two calls of the meter are also timed by themselves.
 
-Results: two busy cores, Python 3.11: 0.49 us a batch for the two calls, 0.49 % of a step of 100 us.
+Results: two cores that did nothing else, Python 3.11: 0.37 us a batch in the feed; 0.73 us for the two calls by themselves, 0.73 % of a
+step of 100 us.
 """
 
 from __future__ import annotations

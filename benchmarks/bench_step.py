@@ -4,26 +4,30 @@ Run ``python benchmarks/bench_step.py`` (all backends that are installed, each i
 models: ``python benchmarks/bench_step.py jax mlp``. Every way trains a model of its own, all ways of a model take turns within one run, and
 the median of five turns counts. Data are ready-made arrays, so that nothing but the step and its surroundings is timed.
 
-Results: two cores shared with other work (load 2 to 4, so single figures wander by a fifth and more), Python 3.11, Keras 3.15.1, JAX 0.10.2,
-PyTorch 2.13.0, TensorFlow 2.21.0, CPU::
+Results of the MLP: two cores that did nothing else, Python 3.11, Keras 3.15.1, JAX 0.10.2, PyTorch 2.13.0, TensorFlow 2.21.0, CPU; of JAX two
+runs::
 
     backend    model     bare one by one generator    keras  dataset    keras   arrays    keras     hook    keras |   s/b k/s gen k/s 1x1 k/s data k/s arr k/s hook
-    jax        mlp         49         80        33      120       32      119       35      129      103      102 |  1.62     3.7     1.5      3.7     3.7      1.0
+    jax        mlp         75         64        29      222       28      227       37      250      109      120 |  0.86     7.7     3.5      8.2     6.7      1.1
+    jax        mlp         75         67        16      234       17      234       36      251      111      121 |  0.90    14.3     3.5     14.1     7.0      1.1
+    torch      mlp       1574       1684      1729     2106     1739     2109     1739     2152     1769     1781 |  1.07     1.2     1.3      1.2     1.2      1.0
+    tensorflow mlp        430        500       471     1410      135     1322      156      995      518     1397 |  1.16     3.0     2.8      9.8     6.4      2.7
+
+Results of the other models: the same, but shared with other work (load 2 to 4), and before small arrays travelled together on JAX::
+
+    backend    model     bare one by one generator    keras  dataset    keras   arrays    keras     hook    keras |   s/b k/s gen k/s 1x1 k/s data k/s arr k/s hook
     jax        cnn       5401       5435      5572     5698     5376     5733     5283     5539     5365     6460 |  1.01     1.0     1.0      1.1     1.0      1.2
     jax        lstm       465        500       484      474      423      512      432      538      534      575 |  1.07     1.0     0.9      1.2     1.2      1.1
     jax        wide     23743      23077     24168    23176    23371    23246    22929    23659    23089    23341 |  0.97     1.0     1.0      1.0     1.0      1.0
-    torch      mlp       1201       1221      1247     1509     1297     1504     1266     1537     1253     1329 |  1.02     1.2     1.2      1.2     1.2      1.1
     torch      cnn       5124       5286      5268     5300     5235     5315     5362     5513     5220     5195 |  1.03     1.0     1.0      1.0     1.0      1.0
     torch      lstm      3956       3985      4084     4153     4053     4172     4029     4273     4004     4063 |  1.01     1.0     1.0      1.0     1.1      1.0
-    tensorflow mlp        333        321       309     1203      276     1879      330     1127      318     1771 |  0.97     3.9     3.7      6.8     3.4      5.6
     tensorflow cnn       1584       1648      1596     2713     1580     2567     1639     2573     1648     2564 |  1.04     1.7     1.6      1.6     1.6      1.6
     tensorflow lstm      1588       1729      1536     4088     1705     4681     1722     2236     1696     3186 |  1.09     2.7     2.4      2.7     1.3      1.9
 
-A second run of ``jax mlp`` gave 110, 80, 28, 186: a bare loop over a tiny model falls into one of two gaits on this machine, about 40 and about
-85 us a step, as the thread that computes and the thread that hands over meet or miss each other, and stays in it for a whole turn.
-``torch wide`` and ``tensorflow wide`` were not measured. Keras's own JAX loop takes 105 to 190 us a step here, a third of what older
-versions took, so that factors against it are smaller than they were; a callback that reads the loss at every batch waits for the device at
-every batch, in Keras and here alike.
+Where several threads share two cores a loop over a tiny model falls into one gait or another, as the thread that computes and the threads that
+hand over meet or miss each other, and stays in it for a whole turn: hence the two runs of JAX.
+``torch wide`` and ``tensorflow wide`` were not measured. A callback that reads the loss at
+every batch waits for the device at every batch, in Keras and here alike.
 
 How to read it: microseconds a step. ``bare`` is a loop over the model's own step, compiled, with nothing around it, one step a call. ``hook``
 has a callback that reads the loss after every batch. ``one by one`` is a generator with ``workers=0``: no batch is pulled
