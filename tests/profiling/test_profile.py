@@ -127,6 +127,7 @@ def test_a_variable_of_a_generator_function_that_cannot_travel_is_caught_by_name
             yield np.full((4, 3), id(reader) % 7), np.zeros(4)
 
     assert finding(quick(batches), "not-picklable").where == "batches.reader.handle"
+    reader.handle.close()
 
 
 @in_one_of_five
