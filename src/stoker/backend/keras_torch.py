@@ -19,6 +19,7 @@ from stoker.backend.interrupt import InterruptGuard
 from stoker.backend.keras_direct import DirectSession
 from stoker.backend.protocol import Backend, Phase, Step
 from stoker.backend.torch_copies import Copies, CudaDevice
+from stoker.backend.torch_graph import graph_steps
 from stoker.batch.tree import map_leaves
 
 
@@ -28,12 +29,18 @@ class TorchSession(DirectSession):
     def __init__(self, model: Any, guard: InterruptGuard) -> None:
         device = torch.empty(0, device=_device()).device
         self._copies = Copies(CudaDevice(device), _alias) if device.type == "cuda" else None
+        self._has_hooks = True
         super().__init__(model, guard, self._copies or _converter(device))
 
     def begin(self, phase: Phase) -> Step:
         """See ``Session``; tells layers of torch's own whether they train."""
         self._model.train(phase == "train")
+        self._has_hooks = True
         return super().begin(phase)
+
+    def allow_fusing(self, steps: int | None, left: int | None) -> None:
+        """See ``Session``; steps are not fused, but nobody's code runs between them."""
+        self._has_hooks = False
 
     def wait(self) -> None:
         """See ``Session``."""
@@ -45,7 +52,7 @@ class TorchSession(DirectSession):
         if phase != "predict" and not common.is_built(self._model):
             common.build(self._model, data)
             self._model.train(phase == "train")
-        return _step_function(self._model, phase)
+        return _step_function(self._model, phase, self._has_hooks)
 
 
 def _device() -> str:
@@ -68,14 +75,14 @@ def _alias(array: Any) -> Any:
     return torch.from_numpy(array)
 
 
-def _step_function(model: Any, phase: Phase) -> Callable[[Any], Any]:
-    """The model's step of a phase; compiled by Keras where ``jit_compile`` asks for that."""
+def _step_function(model: Any, phase: Phase, has_hooks: bool) -> Callable[[Any], Any]:
+    """The model's step of a phase; compiled by Keras where ``jit_compile`` asks for that, else recorded where it can be."""
     if phase != "predict" and model.jit_compile and not model.run_eagerly:
         getattr(model, f"make_{phase}_function")()
         compiled = getattr(model, f"{phase}_function")
         return lambda data: compiled([data])
     step: Callable[[Any], Any] = getattr(model, f"{phase}_step")
-    return step if phase == "train" else torch.no_grad()(step)
+    return graph_steps(model, phase, step if phase == "train" else torch.no_grad()(step), may_change=has_hooks)
 
 
 class TorchBackend(common.KerasCallbacks):
