@@ -134,6 +134,18 @@ def test_every_batch_is_checked_whose_structure_is_new():
     assert reader.read((X[:2], Y[:2]), 3).size == 2
 
 
+def test_a_batch_like_the_one_before_is_told_from_one_that_is_not():
+    reader = BatchReader(ModelSpec())
+    first = reader.read((X, Y), 0)
+    assert reader.read((X + 1, Y), 1).form is first.form is not None
+    others = [(X[:, :1], Y), (X.astype("float64"), Y), [X, Y], (X, Y, np.ones(4, "float32")), ((X,), Y), (X.astype(">f4"), Y)]
+    for number, item in enumerate(others):
+        assert reader.read((X, Y), 0).form is first.form
+        other = reader.read(item, 1 + number)
+        assert other.form is not first.form
+        np.testing.assert_array_equal(np.ravel(other.inputs[0] if isinstance(other.inputs, tuple) else other.inputs), np.ravel(item[0]))
+
+
 def test_memory_of_structures_is_bounded():
     reader = BatchReader(ModelSpec())
     for length in range(1, 2 * KNOWN_LIMIT):

@@ -45,3 +45,20 @@ def test_only_one_form_fits():
     stack = Stack(batch(0)._replace(form=mark), 3)
     assert stack.fits(batch(1)) and stack.fits(batch(1)._replace(form=mark))
     assert not stack.fits(batch(1, rows=3))
+
+
+def test_a_run_is_taken_up_as_far_as_form_and_room_go():
+    stack = Stack(batch(0), 6)
+    assert stack.add_run([]) == 0
+    assert stack.add_run([batch(1), batch(2), batch(3, rows=3), batch(4)]) == 2
+    assert stack.add_run([batch(3, rows=3)]) == 0
+    assert stack.add_run([batch(3)]) == 1
+    assert stack.add_run([batch(4), batch(5), batch(6)]) == 2 and stack.is_full and stack.add_run([batch(6)]) == 0
+    assert [one.inputs["a"].tolist() for one in stack] == [[[number] * 3] * 2 for number in range(6)]
+    assert stack.together().targets[0].tolist() == [[number] * 2 for number in range(6)]
+
+
+def test_rows_of_no_length_can_be_stacked():
+    stack = Stack(Batch(np.zeros((0, 2)), np.zeros((0,)), None, 0), 3)
+    assert stack.add_run([Batch(np.zeros((0, 2)), np.zeros((0,)), None, 0)] * 2) == 2
+    assert stack.together().inputs.shape == (3, 0, 2)

@@ -21,6 +21,7 @@ from stoker.feed.meter import Meter
 from stoker.feed.parcel import Packer, Unpacker
 from stoker.feed.plan import COPIED_BYTES, LEASED_BYTES, Layout, gatherer, structure
 from stoker.feed.slots import SlotTable
+from stoker.feed.window import Window
 from stoker.outcome import Failure, Value
 
 LENGTH = 300
@@ -322,3 +323,24 @@ def test_the_timeline_has_the_latest_batches_and_no_more():
     makes = meter.timeline().makes
     assert [make.ticket for make in makes] == [make.began_s for make in makes] == list(range(1500, 3500))
     assert meter.look().made == 3500 and len(meter._makes) <= 2000 // 7 + 1
+
+
+def meter_after(make_s):
+    meter = Meter("processes", 2, lambda: 0.0)
+    meter.made(Got(0, 0, range(4), [None] * 4, [make_s] * 4, 0.0, [0.0] * 4, [0.0] * 4))
+    return meter
+
+
+def test_batches_are_asked_for_together_as_long_as_a_message_is_worth_it():
+    assert Meter("processes", 2, lambda: 0.0).at_a_time(Window(10, 2)) == 1
+    for make_s, bound, workers, expected in (
+            (0.0, 10, 2, 5), (1e-5, 64, 2, 32), (1e-4, 64, 2, 8), (1e-4, 10, 2, 5), (3e-4, 10, 2, 3), (3e-4, 10, 8, 1), (5e-4, 10, 2, 2),
+            (8e-4, 10, 2, 1), (1e-5, 1, 2, 1)):
+        assert meter_after(make_s).at_a_time(Window(bound, workers)) == expected, (make_s, bound, workers)
+
+
+def test_batches_that_are_taken_together_are_counted_one_by_one():
+    meter, window = Meter("threads", 1, lambda: 0.0), Window(4, 1)
+    meter.taken_together([Ask(0, ticket, 0, ticket + 5, 0) for ticket in range(3)], window)
+    assert meter.look().batches == 3
+    assert [(take[0], take[1], take[4]) for take in meter._takes] == [(0, 5, 2), (1, 6, 1), (2, 7, 0)]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from stoker.feed.messages import Ask
 from stoker.feed.window import Window
+from stoker.outcome import Value
 
 
 def issue(window: Window, count: int) -> None:
@@ -38,7 +39,8 @@ class Crowd:
         if self.open[worker]:
             tickets = [self.open[worker].popleft().ticket for _ in range(min(most, len(self.open[worker])))]
             self.made += tickets
-            assert self.window.got(worker, tickets, [f"batch {ticket}" for ticket in tickets]) == len(tickets)
+            payloads = [Value(f"batch {ticket}") if ticket % 3 else f"batch {ticket}" for ticket in tickets]
+            assert self.window.got(worker, tickets, payloads) == len(tickets)
 
     def die(self, worker: int) -> None:
         first = self.open[worker][0] if self.open[worker] else None
@@ -46,7 +48,11 @@ class Crowd:
         assert self.window.died(worker) == first
 
 
-kinds = st.sampled_from(["answer", "run", "late", "die", "take", "issue", "issue together"])
+def plain(payload):
+    return payload.value if type(payload) is Value else payload
+
+
+kinds = st.sampled_from(["answer", "run", "late", "die", "take", "take values", "issue", "issue together"])
 events = st.lists(st.tuples(kinds, st.integers(0, 4)), max_size=200)
 
 
@@ -67,7 +73,12 @@ def test_any_order_of_answers_and_deaths_gives_each_batch_once_in_order(bound, w
         elif event == "die":
             crowd.die(worker)
         elif event == "take" and window.is_ready():
-            taken.append(window.take()[1])
+            taken.append(plain(window.take()[1]))
+        elif event == "take values":
+            first = window.next_out
+            asks, values = window.take_values(first + number)
+            assert [ask.ticket for ask in asks] == list(range(first, window.next_out)) and len(asks) == len(values) <= number
+            taken += map(plain, values)
         elif event.startswith("issue"):
             issue(window, min(number, window.room))
             crowd.hand_out(event == "issue together")
@@ -78,10 +89,22 @@ def test_any_order_of_answers_and_deaths_gives_each_batch_once_in_order(bound, w
         for worker in range(workers):
             crowd.answer(worker)
         while window.is_ready():
-            taken.append(window.take()[1])
+            taken.append(plain(window.take()[1]))
         window.check()
     assert taken == [f"batch {ticket}" for ticket in range(window.next_new)]
     assert window.is_idle
+
+
+def test_values_are_taken_up_to_the_first_that_is_not_there_or_must_be_unpacked():
+    window = Window(6, 1)
+    issue(window, 6)
+    window.assign()
+    window.got(0, range(5), [Value(0), Value(1), "packed", Value(3), Value(4)])
+    assert [value.value for value in window.take_values(1)[1]] == [0]
+    assert [value.value for value in window.take_values(6)[1]] == [1] and window.take_values(6) == ([], [])
+    assert window.take()[1] == "packed"
+    assert [ask.ticket for ask in window.take_values(6)[0]] == [3, 4] and window.next_out == 5
+    window.check()
 
 
 @given(bound=st.integers(1, 8), end=st.integers(0, 20), seed=st.integers(0, 1000))

@@ -8,7 +8,7 @@ Rules: one form only; a stack that was handed to a device is never written again
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -48,16 +48,27 @@ class Stack:
 
     def add(self, batch: Batch) -> None:
         """Take a batch up."""
-        found: list[NDArray[Any]] = []
-        for part in batch[:3]:
-            if type(part) is np.ndarray:
-                found.append(part)
-            elif part is not None:
-                _gather(part, found)
         place = self._count
-        for rows, array in zip(self._rows, found, strict=True):
+        for rows, array in zip(self._rows, _arrays(batch), strict=True):
             rows[place] = array
         self._count = place + 1
+
+    def add_run(self, batches: Sequence[Batch]) -> int:
+        """Take up as many of the first batches as have the form of these and as there is room for; how many that are."""
+        form, count = self._form, 0
+        for batch in batches[:self.room - self._count]:
+            if (batch.form is not form or form is None) and not self.fits(batch):
+                break
+            count += 1
+        if count > 1:
+            columns = zip(*[_arrays(batch) for batch in batches[:count]], strict=True)
+            for rows, arrays in zip(self._rows, columns, strict=True):
+                room = rows[self._count:self._count + count]
+                np.concatenate(arrays, out=room.reshape(count * rows.shape[1], *rows.shape[2:]))
+            self._count += count
+        elif count:
+            self.add(batches[0])
+        return count
 
     @property
     def is_full(self) -> bool:
@@ -79,6 +90,17 @@ class Stack:
         for place in range(self._count):
             inputs, targets, weights = (map_leaves(itemgetter(place), part) for part in self._parts)
             yield Batch(inputs, targets, weights, self.size, self._form)
+
+
+def _arrays(batch: Batch) -> list[NDArray[Any]]:
+    """The arrays of a batch, in order."""
+    found: list[NDArray[Any]] = []
+    for part in batch[:3]:
+        if type(part) is np.ndarray:
+            found.append(part)
+        elif part is not None:
+            _gather(part, found)
+    return found
 
 
 def _gather(part: Any, found: list[NDArray[Any]]) -> None:

@@ -31,7 +31,7 @@ from stoker.feed.worker import WORKER, make
 from stoker.outcome import Ended, Failure, Value, failure
 from stoker.source.protocol import Source
 
-HOLD_S = 0.3e-3
+HOLD_S = 0.75e-3
 """Answers are sent together until they took this long to make."""
 READ_BYTES = 1 << 14
 PR_SET_PDEATHSIG = 1

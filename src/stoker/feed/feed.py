@@ -263,6 +263,10 @@ class Feed:
         self._want(epoch, most)
         taken = self.take(epoch)
         made = [self.unpack(*taken)] if taken is not None else []
+        if made and not epoch.is_over():
+            asks, values = window.take_values(epoch.limit(window.next_out + most - len(made)))
+            self.meter.taken_together(asks, window)
+            made += [value.value for value in values]
         while 0 < len(made) < most and window.is_ready() and not epoch.is_over():
             ask, payload = window.take()
             self.meter.taken(ask, window)
@@ -326,7 +330,8 @@ class Feed:
         """Ask for more once there is room, and settle up to which ticket only handing out is to be done; only a wait changes that."""
         if self._adaptation is not None:
             self._adaptation.adapt()
-        window, chunk = self.window, self._chunk()
+        window = self.window
+        chunk = self.meter.at_a_time(window)
         if self._ahead and window.room >= chunk:
             self._open_pump().dispatch(self)
         if self._ahead and self._adaptation is None and not self.course.at_pass_end and window.room < chunk:
@@ -356,10 +361,6 @@ class Feed:
         self._supply.raise_trouble()
         if self._ahead:
             self._open_pump().dispatch(self)
-
-    def _chunk(self) -> int:
-        """How much room is waited for before more is asked for."""
-        return max(1, self.window.bound // 2) if self.meter.is_quick else 1
 
     def _open_pump(self) -> Pump:
         if self._pump is None:

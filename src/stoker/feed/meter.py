@@ -17,6 +17,8 @@ from stoker.feed.window import Window
 
 QUICK_S = 200e-6
 """A batch made faster than this costs about as much as a message and the wake-up of who gets it."""
+MESSAGE_S = 750e-6
+"""So much work is worth a message: batches that take less are asked for several at a time."""
 KEPT = 2000
 """So many of the latest batches of a stretch are in its timeline."""
 PROBES = 32
@@ -214,12 +216,24 @@ class Meter:
     def taken(self, ask: Ask, window: Window) -> None:
         """The batch of an ask is handed out; more may lie ready in the window."""
         self.batches += 1
+        now_s, wait_s = self._look()
+        self._takes.append((ask[1], ask[3], now_s, wait_s, len(window.ready_payloads)))  # not the ask: its item may be large
+
+    def taken_together(self, asks: Sequence[Ask], window: Window) -> None:
+        """The batches of these asks are handed out at once."""
+        self.batches += len(asks)
+        now_s, wait_s = self._look()
+        ready = len(window.ready_payloads) + len(asks)
+        self._takes.extend([(ask[1], ask[3], now_s, wait_s, ready - place) for place, ask in enumerate(asks, 1)])
+
+    def _look(self) -> tuple[float, float]:
+        """The time, and how long the consumer has waited in all; what it did in between may have been its longest work so far."""
         now_s, wait_s = self.clock(), self.wait_s
         own_s = now_s - self._taken_s - wait_s + self._waited_s
         if own_s > self._longest_s:
             self._longest_s = own_s
         self._taken_s, self._waited_s = now_s, wait_s
-        self._takes.append((ask[1], ask[3], now_s, wait_s, len(window.ready_payloads)))  # not the ask: its item may be large
+        return now_s, wait_s
 
     def waited(self, began_s: float, window: Window) -> None:
         """The consumer has waited for a batch. Which workers had nothing to do meanwhile, for want of slots?"""
@@ -241,10 +255,16 @@ class Meter:
         self._probes += 1
         self._held += late_s > HELD_S
 
-    @property
-    def is_quick(self) -> bool:
-        """Whether making a batch takes no longer than a message, so that several are better asked for at a time."""
-        return self._make_s < QUICK_S * self._made
+    def at_a_time(self, window: Window) -> int:
+        """How many batches are asked for in one message.
+
+        Of those that take no longer than a message half of the bound; of others no more than leaves work for every worker.
+        """
+        if self._make_s < QUICK_S * self._made:
+            return max(1, min(window.bound // 2, -int(-MESSAGE_S * self._made // max(self._make_s, 1e-9))))
+        if self._make_s < MESSAGE_S * self._made:
+            return max(1, min(window.bound // window.active, -int(-MESSAGE_S * self._made // self._make_s)))
+        return 1
 
     def slowest_usual_s(self) -> float:
         """The 99th percentile of recent make times (nearest rank); 0 before the first."""

@@ -97,7 +97,7 @@ class Pump:
         if not desk.window.has_waiting:
             return
         now_s = self.clock()
-        for worker, asks in desk.window.assign(desk.meter.is_quick).items():
+        for worker, asks in desk.window.assign(desk.meter.at_a_time(desk.window) > 1).items():
             if self._open_asks(worker) == len(asks):
                 self._silence.asked(worker, now_s)
             self.lane.send(worker, asks)

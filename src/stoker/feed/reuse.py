@@ -47,7 +47,9 @@ class ReuseWatch:
     def settle(self, item: Any) -> Any:
         """The item as it may wait: with memory of its own where the source may write to its memory again."""
         if not self.is_watching:
-            return item if not self.reused and is_flat(item) else _rebuilt(item, self.reused)
+            if is_flat(item):
+                return tuple([part.copy() for part in item]) if self.reused else item
+            return _rebuilt(item, self.reused)
         found = _leaves(item)
         memories = [memory for memory in map(_memory, found) if memory.nbytes]
         ranges = [_range(memory) for memory in memories]

@@ -140,9 +140,8 @@ class ThreadLane(LocalLane):
 
     def _drain(self) -> list[Reply]:
         """All that lies there; answers of one worker that follow each other as one."""
-        answers: list[Answer] = []
-        while self._outbox:
-            answers.append(self._outbox.popleft())
+        take = self._outbox.popleft
+        answers = [take() for _ in range(len(self._outbox))]
         replies: list[Reply] = []
         for (worker, source), run in groupby(answers, _whose):
             _, _, tickets, outcomes, make_s, cpu_s, began_s, copy_s = zip(*run, strict=True)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from stoker.feed.messages import Ask
+from stoker.outcome import Value
 
 
 class Window:
@@ -187,6 +188,20 @@ class Window:
             self._deaths.pop(ticket, None)
         self.next_out = ticket + 1
         return self._asks.pop(ticket), payload
+
+    def take_values(self, until: int) -> tuple[list[Ask], list[Value]]:
+        """Hand out the next tickets before ``until``, as long as each is ready and needs no unpacking."""
+        ticket, ready = self.next_out, self.ready_payloads
+        values: list[Value] = []
+        while ticket < until and type(payload := ready.get(ticket)) is Value:
+            values.append(payload)
+            ticket += 1
+        taken = range(self.next_out, ticket)
+        for known in (ready, self._deaths) if self._deaths else (ready,):
+            for done in taken:
+                known.pop(done, None)
+        self.next_out = ticket
+        return [self._asks.pop(done) for done in taken], values
 
     def change_ready(self, change: Callable[[Any], Any]) -> None:
         """Put something else in the place of each payload that is ready."""

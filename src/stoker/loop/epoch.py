@@ -119,18 +119,19 @@ def _groups(items: Items, read: Read, session: Session, expected: int | None) ->
         fuse = session.fuse
         wanted = fuse - (0 if stack is None else len(stack))
         batches, trouble, is_over = _pulled(items, read, number, wanted if expected is None else min(wanted, expected - number))
-        for batch in batches:
-            number += 1
-            if stack is not None and not stack.fits(batch):
-                yield stack.single() or stack
-                stack = None
-            if stack is not None:
-                stack.add(batch)
-            elif fuse > 1:
-                stack = Stack(batch, fuse)
+        while batches:
+            if stack is None and fuse == 1:
+                number += 1
+                yield batches.pop(0)
+                continue
+            if stack is None:
+                stack = Stack(batches[0], fuse)
+                taken = 1 + stack.add_run(batches[1:])
             else:
-                yield batch
-            if stack is not None and (stack.is_full or number == expected):
+                taken = stack.add_run(batches)
+            number += taken
+            del batches[:taken]
+            if stack.is_full or batches or number == expected:
                 yield stack.single() or stack
                 stack = None
         if is_over:
