@@ -3,16 +3,17 @@
 The slope is the median of the slopes between all pairs of looks (Theil and Sen), so that single jumps, such as a library being loaded,
 count for nothing; and it must be there in both halves, so that what levels off is no leak.
 
-Rules: pure, but for ``resident_bytes`` and ``small_heap``.
+Rules: pure, but for ``resident_bytes``, ``give_back`` and ``small_heap``.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import statistics
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +47,12 @@ def resident_bytes() -> int | None:
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return None
+
+
+def give_back() -> None:
+    """Give the system back what was freed, where the C library can: a leak that fills such memory first does not make the process grow."""
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager
