@@ -107,25 +107,24 @@ SCRIPT = textwrap.dedent("""
 
 
 @contextlib.contextmanager
-def ended_in_time(script):
-    """Kills a script that says nothing for too long, so that reading from it ends."""
-    timer = threading.Timer(LIMIT_S, script.kill)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
+def running(*command):
+    """A script that is killed when it says nothing for too long, so that reading from it ends, and that no failed check leaves behind."""
+    with subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as script:
+        timer = threading.Timer(LIMIT_S, script.kill)
+        timer.start()
+        try:
+            yield script
+        finally:
+            timer.cancel()
+            timer.join()
+            script.kill()
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no SIGUSR1")
 def test_a_signal_shows_the_stacks_of_processes_and_ctrl_c_still_ends_the_training(tmp_path):
     path = tmp_path / "train.py"
     path.write_text(SCRIPT)
-    script = subprocess.Popen(
-        [sys.executable, str(path), str(os.getpid())], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "KERAS_BACKEND": "jax"})
-    with ended_in_time(script):
+    with running(str(path), str(os.getpid())) as script:
         assert script.stdout.readline() == "making\n", script.stderr.read()
         script.send_signal(signal.SIGUSR1)
         lines = []

@@ -26,7 +26,7 @@ def run_script(tmp_path, text, **environment):
     path.write_text(textwrap.dedent(text), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, str(path)], capture_output=True, text=True, timeout=LIMIT_S, check=False, cwd=tmp_path,
-        env={**os.environ, "KERAS_BACKEND": "jax", **environment})
+        env={**os.environ, **environment})
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.strip()
 

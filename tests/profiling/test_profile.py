@@ -13,6 +13,8 @@ import pytest
 
 import stoker
 from stoker.feed import threads
+from stoker.profiling import memory
+from stoker.profiling.memory import FEWEST_FROZEN, give_back, resident_bytes, small_heap
 from tries import in_one_of_five
 
 pytestmark = pytest.mark.slow
@@ -90,6 +92,17 @@ def test_a_leak_is_caught_by_name():
     caught = finding(profile, "leak")
     assert caught.where == "Leaking.kept" and caught.level == "fault"
     assert profile.measured.memory.again_bytes == pytest.approx(1 << 20, rel=0.2)
+
+
+@pytest.mark.skipif(resident_bytes() is None, reason="this system does not tell how much memory a process has")
+def test_memory_that_was_freed_is_given_back_before_a_profile(monkeypatch):
+    given = []
+    monkeypatch.setattr(memory, "give_back", lambda: (give_back(), given.append(resident_bytes())))
+    pieces = [np.ones(1 << 16, "uint8") for _ in range(3200)]  # so small that the C library keeps them when they are freed
+    full = resident_bytes()
+    del pieces[:-1]
+    quick(profiled.Plain(), 0.3)
+    assert len(given) == 1 and given[0] < full - (150 << 20)
 
 
 @in_one_of_five
@@ -262,7 +275,18 @@ def test_collecting_garbage_goes_through_no_more_than_what_the_profile_made():
             return super().__getitem__(index)
 
     quick(Telling(), 0.3)
-    assert min(Telling.frozen) > 0 and gc.get_freeze_count() == 0
+    assert min(Telling.frozen) > FEWEST_FROZEN > gc.get_freeze_count()
+
+
+def test_what_somebody_else_froze_stays_frozen():
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()
+        with small_heap():
+            assert gc.get_freeze_count() == frozen
+        assert gc.get_freeze_count() == frozen > FEWEST_FROZEN
+    finally:
+        gc.unfreeze()
 
 
 def test_one_item_and_one_batch_are_enough():

@@ -38,8 +38,9 @@ def profile(source: Any, *, items: int = 200, seconds: float = 10.0) -> Profile:
     limit = whole_number("items", items, 1)
     from time import perf_counter
 
-    from stoker.profiling.memory import small_heap
+    from stoker.profiling.memory import give_back, small_heap
     from stoker.profiling.profile import Profiler
 
     with small_heap():  # before the clock starts
+        give_back()
         return Profiler(source, limit, limit_s, perf_counter).profile()
