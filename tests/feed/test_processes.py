@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 import stoker
+from stoker.feed.arena import Arena
+from stoker.feed.crew import Crew
 from stoker.testing import Counting
 
 LIMIT_S = 120
@@ -346,3 +348,17 @@ class Blocks(stoker.Sequence):
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this C library has no mallinfo")
 def test_workers_keep_the_memory_of_large_arrays():
     assert [batch.tolist() for batch in take(Blocks())] == [[0, 1]] * 4
+
+
+def test_a_worker_that_is_replaced_before_it_has_told_its_process_id_keeps_its_own():
+    arena = Arena.create(4)
+    crew = Crew(arena)
+    hands = [crew.hire(0), crew.hire(0), crew.hire(1)]  # the first had ended, and another has its number
+    try:
+        assert all(crew.wait_for(hand, "pid", LIMIT_S) for hand in reversed(hands))
+        assert len({hand.pid for hand in hands}) == 3
+        hands[0].close()
+        assert crew.wait_for(hands[0], "status", LIMIT_S) and hands[1].status is hands[2].status is None
+    finally:
+        crew.close(hands[1:])
+        arena.close([])

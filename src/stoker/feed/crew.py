@@ -52,7 +52,7 @@ class Hand:
     number: int
     channel: socket.socket
     stack: int
-    pid: int = 0
+    pid: int | None = None
     status: int | None = None
     held_bytes: int = 0
     """The most memory that it ever had, once it has ended."""
@@ -123,7 +123,11 @@ class Crew:
             self.control.sendall(len(known).to_bytes(8) + known)
         self._lines = b""
         self._by_pid: dict[int, Hand] = {}
-        self._unnamed: dict[int, Hand] = {}
+        self._unnamed: deque[Hand] = deque()
+        """Workers whose process id has not come, in the order in which they were asked for, which is that of the answers.
+
+        A number may be here twice: a worker's end can be seen before the server's word that it has started.
+        """
         self._ended: list[Hand] = []
 
     @property
@@ -143,7 +147,7 @@ class Crew:
             socket.send_fds(self.control, [json.dumps(request).encode() + b"\n"], [theirs.fileno(), write_end, self._arena.fd])
         theirs.close()
         os.close(write_end)
-        self._unnamed[number] = hand
+        self._unnamed.append(hand)
         return hand
 
     def hear(self) -> None:
@@ -154,7 +158,7 @@ class Crew:
         for line in lines:
             word, first, second, *more = line.split()
             if word == b"started":
-                hand = self._unnamed.pop(int(first))
+                hand = self._unnamed.popleft()
                 hand.pid = int(second)
                 self._by_pid[hand.pid] = hand
             elif int(first) in self._by_pid:
@@ -172,10 +176,10 @@ class Crew:
     def wait_for(self, hand: Hand, what: str, patience_s: float) -> bool:
         """Listen to the server until it has told the ``pid`` or the ``status`` of a worker."""
         until = time.monotonic() + patience_s
-        while getattr(hand, what) in (0, None):
+        while getattr(hand, what) is None:
             self.hear()
             left = until - time.monotonic()
-            if getattr(hand, what) not in (0, None):
+            if getattr(hand, what) is not None:
                 return True
             if left <= 0 or self.is_gone:
                 return False
@@ -184,7 +188,7 @@ class Crew:
 
     def signal(self, hand: Hand, number: int) -> bool:
         """Send a signal to a worker; False if it is not there."""
-        if not self.wait_for(hand, "pid", STATUS_PATIENCE_S) or hand.status is not None:
+        if not self.wait_for(hand, "pid", STATUS_PATIENCE_S) or hand.pid is None or hand.status is not None:
             return False
         try:
             os.kill(hand.pid, number)
