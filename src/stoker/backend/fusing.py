@@ -163,7 +163,7 @@ class Fuser:
 
     def __init__(self, ways: Ways) -> None:
         self._ways = ways
-        self._to_come: tuple[int | None, int | None] | None = None
+        self._to_come: tuple[int | None, int | None, int] | None = None
         self.choice: Choice | None = None
 
     @property
@@ -181,10 +181,17 @@ class Fuser:
         self._to_come = None
         self.choice = Choice.fixed(asked) if asked > 1 else None
 
-    def allow(self, steps: int | None, left: int | None, known: Fusable | None) -> None:
-        """Nobody needs to hear of single batches in this phase; ``known`` is its compiled step, if there is one."""
+    def allow(self, steps: int | None, left: int | None, known: Fusable | None, size: int | None = None) -> None:
+        """Batches may be pulled together in this phase.
+
+        Args:
+            steps: batches in a pass, where known.
+            left: batches in all passes to come, where known.
+            known: the compiled step, if there is one.
+            size: how many would go into one call; None for a size that leaves few over.
+        """
         if self.choice is None:
-            self._to_come = (steps, left)
+            self._to_come = (steps, left, group_size(steps) if size is None else size)
             if known is not None:
                 self.take_up(known)
 
@@ -192,8 +199,7 @@ class Fuser:
         """Take up what is known of a compiled step, or begin to find out."""
         if self.choice is not None or self._to_come is None or not program.can_fuse:
             return
-        steps, left = self._to_come
-        size = group_size(steps)
+        steps, left, size = self._to_come
         known = program.choice
         if known is None or not known.serves(size):
             known = program.choice = Choice(size, left, program.compile_s, self._ways)
@@ -201,13 +207,18 @@ class Fuser:
         program.planned += steps or 0
         self.choice = known
 
-    def time_one(self, run: Callable[[], Any], program: Fusable, size_bytes: Callable[[], int]) -> Any:
-        """Run a single step while it is still being found out; ``size_bytes`` says how large its batch is."""
+    def time_one(
+        self, run: Callable[[], Any], program: Fusable, size_bytes: Callable[[], int], limit_bytes: int = STACK_LIMIT_BYTES,
+    ) -> Any:
+        """Run a single step while it is still being found out; ``size_bytes`` says how large its batch is.
+
+        A group of batches of more than ``limit_bytes`` is none.
+        """
         choice = self.choice
         assert choice is not None
         raw = choice.time(run, 1)
         program.compile_s = choice.compile_s
-        if choice.fuse > 1 and size_bytes() * choice.size > STACK_LIMIT_BYTES:
+        if choice.fuse > 1 and size_bytes() * choice.size > limit_bytes:
             choice.settle(1)
         return raw
 

@@ -60,15 +60,13 @@ class BatchReader:
         self._spec = spec
         self._class_weights = class_weights
         self._what = what
-        self._index = 0
         self._predict = predict
         self._settle = settle
         self._known: dict[Any, tuple[Build, int]] = {}
 
-    @property
-    def place(self) -> str:
-        """The batch that was read last, for messages."""
-        return f"{self._what} {self._index}"
+    def place(self, index: int) -> str:
+        """A batch by its number, for messages."""
+        return f"{self._what} {index}"
 
     def read(self, item: Any, index: int) -> Batch:
         """Read one item.
@@ -83,16 +81,15 @@ class BatchReader:
         Raises:
             BatchError: the item's form, lengths, names, shapes or dtypes are wrong.
         """
-        self._index = index
         found: list[NDArray[Any]] = []
         key = _scan(item, found)
         known = self._known.get(key) if key is not None else None
         if known is None:
-            found, known = self._learn(item, key, self.place)
+            found, known = self._learn(item, key, self.place(index))
         build, size = known
         inputs, targets, weights = build(found)
         if self._class_weights is not None:
-            weights = self._class_weights.apply(targets, weights, self._spec, self.place)
+            weights = self._class_weights.apply(targets, weights, self._spec, self.place(index))
         return Batch(inputs, targets, weights, size, known if key is not None else None)
 
     def _learn(self, item: Any, key: Any, where: str) -> tuple[list[NDArray[Any]], tuple[Build, int]]:

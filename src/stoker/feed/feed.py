@@ -255,7 +255,7 @@ class Feed:
         self._supply.stream_ended()
 
     def take_many(self, epoch: Epoch, most: int) -> list[Any]:
-        """What the source made for the next tickets: as many as are ready, one at least; empty where the epoch is over.
+        """What the source made for the next tickets: as many as are ready or made here; empty where the epoch is over.
 
         The consumer wants them at once, and so they may be asked for at once. An error of the source is raised when it comes first.
         """
@@ -263,16 +263,16 @@ class Feed:
         self._want(epoch, most)
         taken = self.take(epoch)
         made = [self.unpack(*taken)] if taken is not None else []
-        while 0 < len(made) < most and window.is_ready() and not epoch.is_over():
-            ask, payload = window.take()
-            self.meter.taken(ask, window)
-            outcome = self._outcome(ask, payload)
+        while 0 < len(made) < most and (window.is_ready() or not self._ahead) and not epoch.is_over():
+            taken = self.take(epoch)
+            if taken is None:
+                break
+            outcome = self._outcome(*taken)
             if type(outcome) is not Value:
-                self._late, self._pause = (ask, outcome), 0
+                self._late, self._pause = (taken[0], outcome), 0
                 break
             made.append(outcome.value)
-        if len(made) == most:
-            self._want(epoch, most)  # as many again, to be made while these are used
+        self._want(epoch, most)  # as many again, to be made while these are used
         return made
 
     def _want(self, epoch: Epoch, count: int) -> None:
