@@ -19,9 +19,12 @@ import numpy as np
 
 from stoker.backend.fusing import Choice, Fusable
 from stoker.backend.jax_bundle import State
+from stoker.batch.memory import LARGE_BATCH_BYTES
 
 AHEAD = 16
 """Batches in a group."""
+DATA_LIMIT_BYTES = AHEAD * LARGE_BATCH_BYTES
+"""Only small batches are pulled ahead: of these the feed sees for long enough that a source uses their memory again."""
 STATES_LIMIT_BYTES = 4 << 20
 """The states after each step of a group lie side by side, in memory of no more than this: to write it takes time in each step."""
 LOOK_S = 60e-6
@@ -118,6 +121,7 @@ class Group:
 
     def __init__(self, before: State, results: Any, count: int) -> None:
         self._before = before
+        self._last: State
         self._last, (logs, self._states) = results
         self._logs = GroupLogs(logs)
         self.count = count

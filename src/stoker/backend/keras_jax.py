@@ -20,14 +20,13 @@ import numpy as np
 from stoker.backend import keras_common as common
 from stoker.backend.fusing import Fuser, Ways
 from stoker.backend.interrupt import InterruptGuard
-from stoker.backend.jax_ahead import AHEAD, MOST_MISSED, AheadLogs, Foresight, Group, group_of, look
+from stoker.backend.jax_ahead import DATA_LIMIT_BYTES, MOST_MISSED, AheadLogs, Foresight, Group, group_of, look
 from stoker.backend.jax_program import Program, known_program, program_of
 from stoker.backend.keras_jax_variables import Watch
 from stoker.backend.lag import Lag
 from stoker.backend.pages import RegisteredPages
 from stoker.backend.protocol import Backend, Phase, Raw, Step
 from stoker.batch.form import Batch
-from stoker.batch.memory import LARGE_BATCH_BYTES
 from stoker.batch.stack import Stack
 
 
@@ -103,7 +102,7 @@ class JaxSession:
             raw = self._run(one, must_wait, data)
             self._lag.handed_over(batch, raw)
             return raw
-        limit_bytes = (AHEAD * LARGE_BATCH_BYTES,) if self._is_heard else ()
+        limit_bytes = (DATA_LIMIT_BYTES,) if self._is_heard else ()
         return self._fuser.time_one(
             lambda: self._run(one, must_wait, data), self._fusable(program), lambda: _size_bytes(data), *limit_bytes)
 
