@@ -263,9 +263,11 @@ class Feed:
         self._want(epoch, most)
         taken = self.take(epoch)
         made = [self.unpack(*taken)] if taken is not None else []
-        while 0 < len(made) < most and (window.is_ready() or not self._ahead) and not epoch.is_over():
-            taken = self.take(epoch)
-            if taken is None:
+        while 0 < len(made) < most and not epoch.is_over():
+            if window.is_ready():
+                taken = window.take()
+                self.meter.taken(taken[0], window)
+            elif self._ahead or (taken := self.take(epoch)) is None:
                 break
             outcome = self._outcome(*taken)
             if type(outcome) is not Value:
