@@ -22,11 +22,11 @@ from stoker.backend.jax_bundle import State
 from stoker.batch.memory import LARGE_BATCH_BYTES
 
 AHEAD = 16
-"""Batches in a group."""
+"""Batches in a group. Twice as many gain a fifth on the smallest models, and nothing where their states do not fit a cache."""
 DATA_LIMIT_BYTES = AHEAD * LARGE_BATCH_BYTES
 """Only small batches are pulled ahead: of these the feed sees for long enough that a source uses their memory again."""
-STATES_LIMIT_BYTES = 4 << 20
-"""The states after each step of a group lie side by side, in memory of no more than this: to write it takes time in each step."""
+STATES_LIMIT_BYTES = 16 << 20
+"""The states after each step of a group lie side by side, in memory of no more than this. To write more takes longer than it saves."""
 LOOK_S = 60e-6
 """How long a result is looked at again and again before it is waited for."""
 MOST_MISSED = 2
