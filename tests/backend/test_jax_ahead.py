@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -301,6 +302,15 @@ def test_after_an_error_in_a_hook_the_model_is_as_the_last_batch_left_it(groups,
     assert model.get_weights()[0].ravel().tolist() == [done] * 4
     assert int(model.optimizer.iterations) == done
     assert groups
+
+
+@pytest.mark.parametrize("at", range(5, 11))
+def test_ctrl_c_within_a_group(groups, at):
+    model = counting()
+    strike = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: batch == at and signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        stoker.fit(model, ones(STEPS), verbose=0, callbacks=[strike])
+    assert model.get_weights()[0][0].item() == int(model.optimizer.iterations) == at + 1 and groups
 
 
 @pytest.mark.parametrize("at", range(5, 11))

@@ -182,12 +182,12 @@ class JaxSession:
             if must_wait:
                 jax.block_until_ready(state)
             self._state = state
+            self._watch.is_stale = True
         finally:
             guard.busy = False
         if guard.pending:
             guard.strike()
         self._last = raw
-        self._watch.is_stale = True
         if self._watch.is_wanted:
             self._watch.is_wanted = False
             self._hand_out()
