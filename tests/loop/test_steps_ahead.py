@@ -165,3 +165,21 @@ def test_an_error_names_the_batch_on_which_it_arose_and_not_the_last_that_was_re
     with pytest.raises(KeyError) as caught:
         loop.fit(plan(RecordingBackend(ahead=ahead), Ready(8).take_many(8), 1, [Hears()]))
     assert any("step on batch 1:" in note for note in caught.value.__notes__)
+
+
+def test_without_workers_a_feed_makes_what_is_wanted_at_once_and_an_error_comes_in_its_place():
+    class Fails(list):
+        def __getitem__(self, index):
+            if index == 6:
+                raise KeyError(index)
+            return super().__getitem__(index)
+
+    with Feed(Ready(9).take_many(9), workers=0) as feed:
+        epoch = feed.epoch()
+        assert [len(epoch.take_many(5)) for _ in range(3)] == [5, 4, 0]
+    with Feed(Fails(Ready(9).take_many(9)), workers=0) as feed:
+        epoch = feed.epoch()
+        assert [len(epoch.take_many(4)) for _ in range(2)] == [4, 2]
+        with pytest.raises(KeyError):
+            epoch.take_many(4)
+        assert len(epoch.take_many(4)) == 2
