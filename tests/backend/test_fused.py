@@ -23,6 +23,7 @@ from stoker.batch.stack import Stack
 from stoker.errors import BatchError
 
 ROWS = 8
+AHEAD = 32
 choose.load_backend()
 
 
@@ -101,7 +102,8 @@ def test_a_batch_hook_forbids_fusing_and_hears_of_every_batch(eager_choice, hook
     heard = []
     callback = type("Hear", (keras.callbacks.Callback,), {hook: lambda self, batch, logs=None: heard.append(batch)})()
     train(model(), source(40), 2, callbacks=[callback])
-    assert heard == [*range(40)] * 2 and not eager_choice
+    are_ahead = keras.backend.backend() == "jax"  # groups that run ahead of the hooks (test_jax_ahead.py)
+    assert heard == [*range(40)] * 2 and set(eager_choice) <= ({AHEAD} if are_ahead else set())
 
 
 def test_a_checkpoint_of_epochs_does_not_forbid_fusing(eager_choice, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -96,6 +97,19 @@ def test_a_step_that_fails_after_it_has_consumed_its_state_leaves_the_weights_th
             value.delete()
         raise OSError("device")
     assert model.get_weights()[0].item() == 3
+
+
+def test_the_step_that_ctrl_c_waits_for_is_seen_by_who_has_looked_before_it():
+    model = counting_model()
+    with load_backend().session(model) as session:
+        step = session.begin("train")
+        step(BATCH)
+        one = session._program.one
+        session._program.one = lambda *arguments: (signal.raise_signal(signal.SIGINT), one(*arguments))[1]
+        assert model.get_weights()[0].item() == 1
+        with pytest.raises(KeyboardInterrupt):
+            step(BATCH)
+        assert model.get_weights()[0].item() == 2
 
 
 def test_two_variables_may_share_an_array():

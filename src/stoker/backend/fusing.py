@@ -153,6 +153,9 @@ class Fusable(Protocol):
     def can_fuse(self) -> bool:
         """Whether several steps may be tried in one call."""
 
+    def group_size(self, steps: int | None) -> int:
+        """How many go into one call, in a pass of so many steps."""
+
 
 class Fuser:
     """The choice of one call of fit, evaluate or predict, phase by phase.
@@ -182,7 +185,13 @@ class Fuser:
         self.choice = Choice.fixed(asked) if asked > 1 else None
 
     def allow(self, steps: int | None, left: int | None, known: Fusable | None) -> None:
-        """Nobody needs to hear of single batches in this phase; ``known`` is its compiled step, if there is one."""
+        """Batches may be pulled together in this phase.
+
+        Args:
+            steps: batches in a pass, where known.
+            left: batches in all passes to come, where known.
+            known: the compiled step, if there is one.
+        """
         if self.choice is None:
             self._to_come = (steps, left)
             if known is not None:
@@ -193,7 +202,7 @@ class Fuser:
         if self.choice is not None or self._to_come is None or not program.can_fuse:
             return
         steps, left = self._to_come
-        size = group_size(steps)
+        size = program.group_size(steps)
         known = program.choice
         if known is None or not known.serves(size):
             known = program.choice = Choice(size, left, program.compile_s, self._ways)
@@ -201,13 +210,18 @@ class Fuser:
         program.planned += steps or 0
         self.choice = known
 
-    def time_one(self, run: Callable[[], Any], program: Fusable, size_bytes: Callable[[], int]) -> Any:
-        """Run a single step while it is still being found out; ``size_bytes`` says how large its batch is."""
+    def time_one(
+        self, run: Callable[[], Any], program: Fusable, size_bytes: Callable[[], int], limit_bytes: int = STACK_LIMIT_BYTES,
+    ) -> Any:
+        """Run a single step while it is still being found out; ``size_bytes`` says how large its batch is.
+
+        A group of batches of more than ``limit_bytes`` is none.
+        """
         choice = self.choice
         assert choice is not None
         raw = choice.time(run, 1)
         program.compile_s = choice.compile_s
-        if choice.fuse > 1 and size_bytes() * choice.size > STACK_LIMIT_BYTES:
+        if choice.fuse > 1 and size_bytes() * choice.size > limit_bytes:
             choice.settle(1)
         return raw
 

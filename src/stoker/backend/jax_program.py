@@ -11,7 +11,8 @@ from typing import Any
 
 import jax
 
-from stoker.backend.fusing import Choice
+from stoker.backend.fusing import Choice, group_size
+from stoker.backend.jax_ahead import Foresight
 from stoker.backend.jax_bundle import Bundle, Parts, State, Step, Unfit
 from stoker.backend.jax_fused import fused
 from stoker.backend.protocol import Phase
@@ -27,7 +28,7 @@ class Program:
     """The compiled step of one phase.
 
     ``one`` runs a batch, ``many`` several that lie side by side; both take and give the state as ``bundle`` says; ``must_wait`` says that
-    each call must be waited for before the state before it is let go.
+    each call must be waited for before the state before it is let go. ``foresight`` is for steps that run ahead.
 
     Args:
         mark: Keras's own function of the phase: once Keras has another one, this program is stale.
@@ -49,6 +50,7 @@ class Program:
         self._may_pack = may_pack and is_compiled
         self._many: Function | None = None
         self._many_shapes: Any = None
+        self.foresight = self._foresight(())
 
     def trace(self, parts: Parts, data: Any) -> None:
         """Compile the step, with or without donation. JAX keeps the trace, so that the first call does not trace again."""
@@ -65,11 +67,21 @@ class Program:
         donating = jax.jit(step, donate_argnums=0)
         self.must_wait = _looks_for_nan() or _calls_host(donating.trace(bundle.shapes(parts), data).jaxpr.jaxpr)
         self.one = jax.jit(step) if self.must_wait else donating
+        self.foresight = self._foresight(parts)
+
+    def _foresight(self, parts: Parts) -> Foresight:
+        """Steps ahead are for short steps on a CPU, as small arrays in buffers are."""
+        size_bytes = sum(array.nbytes for array in jax.tree.leaves(parts))
+        return Foresight(self.bundle.inside(self._step), self, size_bytes, may_try=self._may_pack and self.can_fuse)
 
     @property
     def can_fuse(self) -> bool:
         """Whether several steps may be tried in one call."""
         return self._is_compiled and not self.must_wait
+
+    def group_size(self, steps: int | None) -> int:
+        """See ``Fusable``."""
+        return group_size(steps)
 
     def many(self, state: State, data: Any) -> Function | None:
         """The compiled scan for stacked data of this shape; None where there is none.

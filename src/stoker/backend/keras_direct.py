@@ -27,6 +27,7 @@ class DirectSession:
     """
 
     fuse = 1
+    ahead = 1
 
     def __init__(self, model: Any, guard: InterruptGuard, to_tensors: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> None:
         self._model = model
@@ -82,6 +83,12 @@ class DirectSession:
 
     def allow_fusing(self, steps: int | None, left: int | None) -> None:
         """See ``Session``; steps are not fused here."""
+
+    def allow_ahead(self, steps: int | None, left: int | None) -> None:
+        """See ``Session``; nothing runs ahead here."""
+
+    def foresee(self, batches: Stack) -> None:
+        """See ``Session``."""
 
     def read(self, raw: Raw) -> dict[str, float]:
         """See ``Session``."""

@@ -20,6 +20,7 @@ import numpy as np
 from stoker.backend import keras_common as common
 from stoker.backend.fusing import Fuser, Ways
 from stoker.backend.interrupt import InterruptGuard
+from stoker.backend.jax_ahead import DATA_LIMIT_BYTES, MOST_MISSED, AheadLogs, Foresight, Group, look
 from stoker.backend.jax_program import Program, known_program, program_of
 from stoker.backend.keras_jax_variables import Watch
 from stoker.backend.lag import Lag
@@ -27,9 +28,6 @@ from stoker.backend.pages import RegisteredPages
 from stoker.backend.protocol import Backend, Phase, Raw, Step
 from stoker.batch.form import Batch
 from stoker.batch.stack import Stack
-
-LOOK_S = 60e-6
-"""How long a result is looked at again and again before it is waited for."""
 
 
 class JaxSession:
@@ -50,6 +48,9 @@ class JaxSession:
         self._program: Program | None = None
         self._fuser = Fuser(Ways(perf_counter, jax.block_until_ready))
         self._lag = Lag(jax.block_until_ready)
+        self._is_heard = False
+        self._group: Group | None = None
+        self._missed = 0
         self._last: Any = None
         self._order: list[str] = []
         self._pages = _device_pages(jax.devices()[0])
@@ -57,7 +58,12 @@ class JaxSession:
     @property
     def fuse(self) -> int:
         """See ``Session``."""
-        return self._fuser.fuse
+        return 1 if self._is_heard else self._fuser.fuse
+
+    @property
+    def ahead(self) -> int:
+        """See ``Session``."""
+        return self._fuser.fuse if self._is_heard else 1
 
     def begin(self, phase: Phase) -> Step:
         """See ``Session``."""
@@ -65,6 +71,7 @@ class JaxSession:
         self._phase = phase
         self._watch.look_after(_variables(self._model, phase), _optimizer_place(phase))
         self._variables = self._program = None
+        self._is_heard, self._missed = False, 0
         self._fuser.begin(self._model.steps_per_execution if phase != "predict" else 1)
         if phase != "predict":
             self._model.reset_metrics()
@@ -75,18 +82,73 @@ class JaxSession:
         if self._phase != "predict":
             self._fuser.allow(steps, left, known_program(self._model, self._phase))
 
+    def allow_ahead(self, steps: int | None, left: int | None) -> None:
+        """See ``Session``; where not every look at a variable is seen, nothing runs ahead."""
+        if self._phase != "predict" and self._fuser.choice is None and self._watch.sees_all:
+            self._is_heard = True
+            known = known_program(self._model, self._phase)
+            self._fuser.allow(steps, left, known and known.foresight)
+
     def step(self, batch: Batch) -> Raw:
         """Run one batch; returns as soon as it is on its way."""
+        if self._group is not None:
+            return self._next_of(self._group)
         data = common.as_data(batch) if self._phase != "predict" else (batch.inputs,)
         program = self._program
         if self._state is None or program is None:
             program = self._load(data)
         one, must_wait = program.one, program.must_wait
-        if not self._fuser.is_open:
+        if not self._fuser.is_open or self.ahead > 1:  # the next group is measured once it is there, and not waited for
             raw = self._run(one, must_wait, data)
             self._lag.handed_over(batch, raw)
             return raw
-        return self._fuser.time_one(lambda: self._run(one, must_wait, data), program, lambda: _size_bytes(data))
+        limit_bytes = (DATA_LIMIT_BYTES,) if self._is_heard else ()
+        return self._fuser.time_one(
+            lambda: self._run(one, must_wait, data), self._fusable(program), lambda: _size_bytes(data), *limit_bytes)
+
+    def _fusable(self, program: Program) -> Program | Foresight:
+        """That of a program which is found out in this phase."""
+        return program.foresight if self._is_heard else program
+
+    def foresee(self, batches: Stack) -> None:
+        """See ``Session``."""
+        with common.telling_of(batches):
+            was_seen = self._state is None
+            if self._state is None or self._program is None:
+                self._load(common.as_data(next(iter(batches))))
+            assert self._program is not None
+            foresight = self._program.foresight
+            data = common.as_data(batches.together())
+            # a hook that looks after every step is known by its first looks, before anything is compiled for it
+            scan = None if was_seen and not foresight.is_compiled else foresight.scan(self._state, data)
+            if scan is None:
+                self._miss()
+                return
+            state = self._state
+            self._watch.is_stale = True  # whoever looks, or writes, is to be seen
+            results = self._fuser.run_many(len(batches), lambda: lambda: scan(state, data), lambda: None)
+            if results is not None:
+                self._last = results[1][0]
+                self._group = Group(state, results, len(batches))
+
+    def _next_of(self, group: Group) -> Raw:
+        """Let the next step that has run ahead count; Ctrl-C at any point of this finds a whole state."""
+        self._watch.is_stale = True
+        raw = group.next()
+        if group.place == group.count:
+            self._state = group.state()
+            self._group = None
+            self._missed = 0
+        if self._watch.is_wanted:
+            self._watch.is_wanted = False
+            self._hand_out()
+        return raw
+
+    def _miss(self) -> None:
+        """What was, or would have been, run ahead is not wanted."""
+        self._missed += 1
+        if self._missed == MOST_MISSED:
+            self._fuser.begin(1)
 
     def step_many(self, batches: Stack) -> Raw:
         """See ``Session``."""
@@ -120,12 +182,12 @@ class JaxSession:
             if must_wait:
                 jax.block_until_ready(state)
             self._state = state
+            self._watch.is_stale = True
         finally:
             guard.busy = False
         if guard.pending:
             guard.strike()
         self._last = raw
-        self._watch.is_stale = True
         if self._watch.is_wanted:
             self._watch.is_wanted = False
             self._hand_out()
@@ -133,6 +195,8 @@ class JaxSession:
 
     def read(self, raw: Raw) -> dict[str, float]:
         """See ``Session``."""
+        if type(raw) is AheadLogs:
+            return common.in_order(common.to_floats(raw.read()), self._order)
         floats = {
             name: _number(value) if isinstance(value, jax.Array) and value.ndim == 0 else value for name, value in (raw or {}).items()}
         return common.in_order(common.to_floats(floats), self._order)
@@ -159,6 +223,10 @@ class JaxSession:
             return
         was_busy, guard.busy = guard.busy, True
         try:
+            if self._group is not None:
+                state = self._state = self._group.state()
+                self._group = None
+                self._miss()
             self._watch.hand_out(state, last=last)
             self._state = None
         finally:
@@ -191,7 +259,8 @@ class JaxSession:
         if self._program is None:
             values = self._watch.values(self._variables, _optimizer_place(self._phase))
             self._program = program_of(self._model, self._phase, values, data)
-            self._fuser.take_up(self._program)
+            if not self._is_heard or self._watch.sees_all:
+                self._fuser.take_up(self._fusable(self._program))
         self._state = self._watch.take(self._program.bundle)
         return self._program
 
@@ -210,13 +279,8 @@ class JaxSession:
 
 
 def _number(value: jax.Array) -> float:
-    """A scalar, as soon as it is there.
-
-    Being woken up takes 40 us where another core computes, more than a short step: so it is looked at for a while before it is waited for.
-    """
-    until_s = perf_counter() + LOOK_S
-    while not value.is_ready() and perf_counter() < until_s:
-        pass
+    """A scalar, as soon as it is there."""
+    look([value])
     number: float = value.item()
     return number
 

@@ -31,6 +31,10 @@ class Session(Protocol):
     def fuse(self) -> int:
         """How many batches ``step_many`` takes at once now; 1 where batches go one by one."""
 
+    @property
+    def ahead(self) -> int:
+        """How many batches ``foresee`` wants now; 1 where none."""
+
     def begin(self, phase: Phase) -> Step:
         """Begin a pass of a phase with fresh metrics; the step builds what the model has not built on its first batch."""
 
@@ -46,6 +50,15 @@ class Session(Protocol):
         Args:
             steps: batches in a pass, where known.
             left: batches in all passes to come, where known.
+        """
+
+    def allow_ahead(self, steps: int | None, left: int | None) -> None:
+        """Say that in this phase somebody hears of single batches, but that they may be pulled ahead; see ``allow_fusing``."""
+
+    def foresee(self, batches: Stack) -> None:
+        """Run batches ahead of those who hear of them: the next steps are on these very batches, one by one.
+
+        Nothing of it shows: between two steps the model is as single steps leave it, and a later step takes up what was changed.
         """
 
     def read(self, raw: Raw) -> dict[str, float]:

@@ -41,10 +41,11 @@ class RecordedHistory(NoHooks):
 
 @dataclass
 class RecordingSession:
-    """Writes down each call as a tuple; ``fuse`` is as it was set."""
+    """Writes down each call as a tuple; ``fuse`` and ``ahead`` are as they were set."""
 
     calls: list[Any] = field(default_factory=list)
     fuse: int = 1
+    ahead: int = 1
     phase: Phase = "train"
     rows: int = 0
     total: float = 0.0
@@ -77,6 +78,14 @@ class RecordingSession:
         """See ``Session``."""
         self.calls.append(("may fuse", steps, left))
 
+    def allow_ahead(self, steps: int | None, left: int | None) -> None:
+        """See ``Session``."""
+        self.calls.append(("may run ahead", steps, left))
+
+    def foresee(self, batches: Stack) -> None:
+        """See ``Session``."""
+        self.calls.append(("ahead", len(batches)))
+
     def read(self, raw: Raw) -> dict[str, float]:
         """See ``Session``."""
         self.calls.append(("read",))
@@ -108,15 +117,17 @@ class RecordingBackend:
 
     Args:
         fuse: how many batches its sessions take at once.
+        ahead: how many they want to foresee.
         spec: what the model takes.
     """
 
     name = "recording"
     callback_base: type = NoHooks
 
-    def __init__(self, fuse: int = 1, spec: ModelSpec | None = None) -> None:
+    def __init__(self, fuse: int = 1, spec: ModelSpec | None = None, ahead: int = 1) -> None:
         self.sessions: list[RecordingSession] = []
         self._fuse = fuse
+        self._ahead = ahead
         self._spec = spec or ModelSpec()
 
     def require_model(self, model: Any, call: str) -> None:
@@ -132,7 +143,7 @@ class RecordingBackend:
     @contextmanager
     def session(self, model: Any) -> Iterator[RecordingSession]:
         """See ``Backend``."""
-        made = RecordingSession(fuse=self._fuse)
+        made = RecordingSession(fuse=self._fuse, ahead=self._ahead)
         self.sessions.append(made)
         try:
             yield made

@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from stoker.backend.fusing import Choice
+from stoker.backend.fusing import Choice, group_size
 from stoker.backend.protocol import Phase
 
 SHAPES_LIMIT = 32
@@ -51,6 +51,10 @@ class Program:
             if len(self._concrete) < SHAPES_LIMIT:
                 found = self._concrete[key] = _called_flat(self._function.get_concrete_function(data))
         return found(data)
+
+    def group_size(self, steps: int | None) -> int:
+        """See ``Fusable``."""
+        return group_size(steps)
 
     def many(self, data: Any) -> Callable[[Any], Any] | None:
         """The compiled loop over batches of this shape side by side; None where there is none.

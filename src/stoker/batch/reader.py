@@ -62,17 +62,15 @@ class BatchReader:
         self._spec = spec
         self._class_weights = class_weights
         self._what = what
-        self._index = 0
         self._predict = predict
         self._settle = settle
         self._known: dict[Any, tuple[Build, int]] = {}
         self._latest: tuple[list[tuple[np.dtype[Any], tuple[int, ...]]], tuple[Build, int]] | None = None
         """Dtypes and shapes of the latest item, if it was a tuple of arrays, and what is known of it."""
 
-    @property
-    def place(self) -> str:
-        """The batch that was read last, for messages."""
-        return f"{self._what} {self._index}"
+    def place(self, index: int) -> str:
+        """A batch by its number, for messages."""
+        return f"{self._what} {index}"
 
     def read(self, item: Any, index: int) -> Batch:
         """Read one item.
@@ -87,25 +85,24 @@ class BatchReader:
         Raises:
             BatchError: the item's form, lengths, names, shapes or dtypes are wrong.
         """
-        self._index = index
         if self._latest is not None and _is_like(item, self._latest[0]):
-            return self._built(item, self._latest[1], self._latest[1])
+            return self._built(item, self._latest[1], self._latest[1], index)
         found: list[NDArray[Any]] = []
         key = _scan(item, found)
         known = self._known.get(key) if key is not None else None
         if known is None:
-            found, known = self._learn(item, key, self.place)
+            found, known = self._learn(item, key, self.place(index))
         form = known if key is not None else None
         is_flat = form is not None and type(item) is tuple and all(type(part) is np.ndarray for part in item)
         self._latest = ([(array.dtype, array.shape) for array in found], known) if is_flat else None
-        return self._built(found, known, form)
+        return self._built(found, known, form, index)
 
-    def _built(self, found: Sequence[NDArray[Any]], known: tuple[Build, int], form: object) -> Batch:
+    def _built(self, found: Sequence[NDArray[Any]], known: tuple[Build, int], form: object, index: int) -> Batch:
         """The batch of arrays that were found."""
         build, size = known
         inputs, targets, weights = build(found)
         if self._class_weights is not None:
-            weights = self._class_weights.apply(targets, weights, self._spec, self.place)
+            weights = self._class_weights.apply(targets, weights, self._spec, self.place(index))
         return _new_batch((inputs, targets, weights, size, form))
 
     def _learn(self, item: Any, key: Any, where: str) -> tuple[list[NDArray[Any]], tuple[Build, int]]:

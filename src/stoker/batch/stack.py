@@ -87,9 +87,16 @@ class Stack:
 
     def __iter__(self) -> Iterator[Batch]:
         """One after the other."""
-        for place in range(self._count):
-            inputs, targets, weights = (map_leaves(itemgetter(place), part) for part in self._parts)
-            yield Batch(inputs, targets, weights, self.size, self._form)
+        inputs, targets, weights = (_each(part, self._count) for part in self._parts)
+        for place in zip(inputs, targets, weights, strict=True):
+            yield Batch(*place, self.size, self._form)
+
+
+def _each(part: Any, count: int) -> Iterator[Any]:
+    """The first so many rows of a part, one after the other."""
+    if type(part) is np.ndarray:
+        return iter(part[:count])
+    return (map_leaves(itemgetter(place), part) for place in range(count))
 
 
 def _arrays(batch: Batch) -> list[NDArray[Any]]:

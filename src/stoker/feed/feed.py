@@ -34,7 +34,7 @@ from stoker.source.open import open_source
 from stoker.source.parallel import ParallelMap
 from stoker.source.stream import StreamSource
 
-MOST_AT_ONCE = 64
+MOST_AT_ONCE = 128
 """Batches that a consumer may want at once; slots of worker processes are made for no more."""
 
 
@@ -255,28 +255,29 @@ class Feed:
         self._supply.stream_ended()
 
     def take_many(self, epoch: Epoch, most: int) -> list[Any]:
-        """What the source made for the next tickets: as many as are ready, one at least; empty where the epoch is over.
+        """What the source made for the next tickets: as many as are ready or made here; empty where the epoch is over.
 
         The consumer wants them at once, and so they may be asked for at once. An error of the source is raised when it comes first.
         """
         window = self.window
-        self._want(epoch, most)
+        self._want(epoch, 2 * most)  # as many again are made while these are used
         taken = self.take(epoch)
         made = [self.unpack(*taken)] if taken is not None else []
         if made and not epoch.is_over():
             asks, values = window.take_values(epoch.limit(window.next_out + most - len(made)))
             self.meter.taken_together(asks, window)
             made += [value.value for value in values]
-        while 0 < len(made) < most and window.is_ready() and not epoch.is_over():
-            ask, payload = window.take()
-            self.meter.taken(ask, window)
-            outcome = self._outcome(ask, payload)
+        while 0 < len(made) < most and not epoch.is_over():
+            if window.is_ready():
+                taken = window.take()
+                self.meter.taken(taken[0], window)
+            elif self._ahead or (taken := self.take(epoch)) is None:
+                break
+            outcome = self._outcome(*taken)
             if type(outcome) is not Value:
-                self._late, self._pause = (ask, outcome), 0
+                self._late, self._pause = (taken[0], outcome), 0
                 break
             made.append(outcome.value)
-        if len(made) == most:
-            self._want(epoch, most)  # as many again, to be made while these are used
         return made
 
     def _want(self, epoch: Epoch, count: int) -> None:
@@ -330,8 +331,7 @@ class Feed:
         """Ask for more once there is room, and settle up to which ticket only handing out is to be done; only a wait changes that."""
         if self._adaptation is not None:
             self._adaptation.adapt()
-        window = self.window
-        chunk = self.meter.at_a_time(window)
+        window, chunk = self.window, self.meter.at_a_time(self.window)
         if self._ahead and window.room >= chunk:
             self._open_pump().dispatch(self)
         if self._ahead and self._adaptation is None and not self.course.at_pass_end and window.room < chunk:

@@ -9,6 +9,7 @@
         stop if a callback asked for it
 
 Where the session fuses steps, the same is done for a group of batches of one shape; the group counts as its last batch.
+Where it runs steps ahead, it is given a group of batches that are ready before anybody hears of the first; all else is as above.
 
 Rules: knows no framework and no source; nothing is read from the device unless somebody reads it; batches that were read before an error
 of the source are trained on before it is raised.
@@ -16,17 +17,19 @@ of the source are trained on before it is raised.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from stoker.backend.protocol import Raw, Session, Step
+from stoker.backend.protocol import Raw, Session
 from stoker.batch.form import Batch
 from stoker.batch.stack import Stack
 from stoker.history import Reporter
 from stoker.loop.progress import Progress, StopReason
 
 Read = Callable[[Any, int], Batch]
+NumberedStep = Callable[[Batch, int], Raw]
+"""Runs a batch, which has a number in its pass."""
 
 
 class Items(Protocol):
@@ -64,7 +67,7 @@ class Listeners:
 
 
 def run_epoch(
-    items: Items, read: Read, step: Step, session: Session, listeners: Listeners, expected: int | None,
+    items: Items, read: Read, step: NumberedStep, session: Session, listeners: Listeners, expected: int | None,
 ) -> Progress:
     """Run the batches of one pass.
 
@@ -93,7 +96,7 @@ def run_epoch(
         size = group.size * count
         if begin is not None:
             begin(number, size)
-        raw = step(group) if is_one else session.step_many(group)  # type: ignore[arg-type]
+        raw = step(group, number) if is_one else session.step_many(group)  # type: ignore[arg-type]
         number += count
         samples += size
         if keep is not None:
@@ -110,20 +113,20 @@ def run_epoch(
 def _groups(items: Items, read: Read, session: Session, expected: int | None) -> Iterator[Batch | Stack]:
     """The batches of a pass, one by one, or stacked with others of their form where the session takes several at once.
 
-    A stack never waits for an item that will not come.
+    A stack never waits for an item that will not come; what runs ahead waits for nothing but the first of its items.
     """
     number = 0
     stack: Stack | None = None
     trouble: Exception | None = None
     while trouble is None:
-        fuse = session.fuse
-        wanted = fuse - (0 if stack is None else len(stack))
+        fuse, ahead = session.fuse, session.ahead
+        wanted = max(fuse, ahead) - (0 if stack is None else len(stack))
         batches, trouble, is_over = _pulled(items, read, number, wanted if expected is None else min(wanted, expected - number))
+        if stack is None and fuse == 1:
+            number += len(batches)
+            yield from batches if ahead == 1 or len(batches) < ahead else _foreseen(batches, session)
+            batches = []
         while batches:
-            if stack is None and fuse == 1:
-                number += 1
-                yield batches.pop(0)
-                continue
             if stack is None:
                 stack = Stack(batches[0], fuse)
                 taken = 1 + stack.add_run(batches[1:])
@@ -140,6 +143,15 @@ def _groups(items: Items, read: Read, session: Session, expected: int | None) ->
         yield stack.single() or stack
     if trouble is not None:
         raise trouble
+
+
+def _foreseen(batches: list[Batch], session: Session) -> Iterable[Batch]:
+    """The same batches, which the session has run ahead if they are of one form; they have memory of their own then, as they wait."""
+    stack = Stack(batches[0], len(batches))
+    if stack.add_run(batches[1:]) < len(batches) - 1:
+        return batches
+    session.foresee(stack)
+    return stack
 
 
 def _pulled(items: Items, read: Read, number: int, wanted: int) -> tuple[list[Batch], Exception | None, bool]:

@@ -104,8 +104,8 @@ class _Fit:
         step = session.begin("train")
         reader = reader_for(plan.backend, plan.model, session, plan.class_weight)
         listeners = self._listeners("train", plan.feed)
-        if may_group(plan.feed, plan.is_arrays) and not listeners.hear_batches:
-            session.allow_fusing(expected, expected and expected * (plan.epochs - epoch))
+        if may_group(plan.feed, plan.is_arrays):
+            _allow(session, listeners, expected, expected and expected * (plan.epochs - epoch))
         plan.reporter.epoch_begin(epoch, expected, "train", plan.feed.meter.look)
         progress = run_epoch(plan.feed.epoch(plan.steps), reader.read, noting(step, reader), session, listeners, expected)
         if progress.steps == 0 and not self._history.epoch:
@@ -148,8 +148,8 @@ class _Fit:
         step = session.begin("test")
         reader = reader_for(plan.backend, plan.model, session, what="validation batch")
         listeners = self._listeners("test", feed)
-        if may_group(feed, validation.is_arrays) and not listeners.hear_batches:
-            session.allow_fusing(expected, expected and expected * (plan.epochs - epoch))
+        if may_group(feed, validation.is_arrays):
+            _allow(session, listeners, expected, expected and expected * (plan.epochs - epoch))
         progress = run_epoch(feed.epoch(validation.steps), reader.read, noting(step, reader), session, listeners, expected)
         _look_at_end(feed, progress, expected)
         logs = session.result(progress.raw)
@@ -217,8 +217,8 @@ def _run(plan: RunPlan, phase: Phase, shown: ShownPhase, outputs: Outputs | None
             listeners = Listeners(
                 callbacks.batch_begin(phase), callbacks.batch_end(phase), plan.reporter, _stop_flag(plan.model, phase),
                 None if outputs is None else outputs.add)
-            if may_group(feed, plan.is_arrays) and not listeners.hear_batches:
-                session.allow_fusing(expected, expected)
+            if may_group(feed, plan.is_arrays):
+                _allow(session, listeners, expected, expected)
             progress = run_epoch(feed.epoch(plan.steps), reader.read, noting(step, reader), session, listeners, expected)
             _look_at_end(feed, progress, expected)
             logs = {} if phase == "predict" else session.result(progress.raw)
@@ -226,6 +226,12 @@ def _run(plan: RunPlan, phase: Phase, shown: ShownPhase, outputs: Outputs | None
         callbacks.tell(f"{phase}_end", logs)
         plan.reporter.epoch_end(0, logs, figures, None)
     return logs
+
+
+def _allow(session: Session, listeners: Listeners, steps: int | None, left: int | None) -> None:
+    """Let the session pull batches together: into one call, or ahead of the hooks that hear of single ones."""
+    allow = session.allow_ahead if listeners.hear_batches else session.allow_fusing
+    allow(steps, left)
 
 
 def _look_at_end(feed: Feed, progress: Progress, expected: int | None) -> None:

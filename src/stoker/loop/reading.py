@@ -13,6 +13,7 @@ from stoker.batch.form import Batch, in_words
 from stoker.batch.reader import BatchReader
 from stoker.batch.spec import ModelSpec
 from stoker.batch.weights import ClassWeights, read_class_weight
+from stoker.loop.epoch import NumberedStep
 from stoker.loop.plan import Validation
 
 JUDGED_ROWS = 32
@@ -49,14 +50,14 @@ def reader_for(
         settle=None if spec.is_final or predict else settle)
 
 
-def noting(step: Step, reader: BatchReader) -> Step:
-    """The step, which says of an error on which batch it arose."""
+def noting(step: Step, reader: BatchReader) -> NumberedStep:
+    """The step, which says of an error on which batch it arose: later ones may have been read already."""
 
-    def run(batch: Batch) -> Raw:
+    def run(batch: Batch, number: int) -> Raw:
         try:
             return step(batch)
         except Exception as error:
-            error.add_note(f"raised by the model's step on {reader.place}: {in_words(batch)}")
+            error.add_note(f"raised by the model's step on {reader.place(number)}: {in_words(batch)}")
             raise
 
     return run
