@@ -362,3 +362,15 @@ def test_a_worker_that_is_replaced_before_it_has_told_its_process_id_keeps_its_o
     finally:
         crew.close(hands[1:])
         arena.close([])
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux only")
+def test_a_worker_does_not_take_the_core_from_whoever_gives_it_something_to_do():
+    class Policy(stoker.Sequence):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return np.array(os.sched_getscheduler(0))
+
+    assert take(Policy()) == [os.SCHED_BATCH] and os.sched_getscheduler(0) != os.SCHED_BATCH

@@ -48,7 +48,12 @@ def work(request: dict[str, Any], channel: int, stack: int, arena: int) -> None:
 
 
 def _settle_in(stack: int) -> None:
-    """Hygiene: die with the server, leave Ctrl-C to the parent, show the stack when asked, touch no terminal."""
+    """Hygiene: die with the server, leave Ctrl-C to the parent, show the stack when asked, touch no terminal.
+
+    And wait for one's turn: on Linux a worker that gets something to do would take the core from the thread that gave it.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with contextlib.suppress(OSError, AttributeError):
