@@ -36,15 +36,15 @@ Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18,
 
     csv: 64 lines of 40 numbers, parsed in pure Python.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process             3,890                 0.93          1.00     0.01     0.26      31
-        keras threads          3,327                 0.79          0.86     0.01     0.30     329
-        keras processes        3,380                 0.81          0.87     0.03     0.48     341
-        torch numpy            4,188                 1.00          1.08     0.03     0.41     249
-        torch tensors            710                 0.17          0.18     0.04     1.72     254
-        grain processes        2,515                 0.60          0.65     0.58     0.64     349
-        stoker threads         3,025                 0.72          0.78     0.03     0.35      44
-        stoker processes       5,407                 1.29          1.39     0.20     0.36      85
-        stoker empty           5,126                 1.22          1.32     0.20     0.38      86
+        in-process             3,933                 0.93          1.00     0.02     0.26      31
+        keras threads          3,330                 0.79          0.85     0.01     0.31     329
+        keras processes        3,301                 0.78          0.84     0.03     0.49     341
+        torch numpy            4,242                 1.00          1.08     0.03     0.41     249
+        torch tensors            763                 0.18          0.19     0.04     1.61     254
+        grain processes        2,507                 0.59          0.64     0.56     0.64     350
+        stoker threads         3,285                 0.77          0.84     0.02     0.32      44
+        stoker processes       6,090                 1.44          1.55     0.19     0.32      85
+        stoker empty           5,559                 1.31          1.41     0.19     0.35      86
 
     image: 64 x 224 x 224 x 3 float32: 38.5 MB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB

@@ -220,3 +220,13 @@ def test_the_choice_follows_the_measured_times():
     assert settled(0.2, 50e-6, 32 * 20e-6, 1_000) == 1
     assert settled(0.2, 5e-3, 32 * 20e-6, 100_000) == 1
     assert settled(0.2, 50e-6, 32 * 20e-6, None) == 1
+
+
+def test_a_size_that_is_known_to_pay_serves_any_pass_that_is_long_enough():
+    choice = Choice.fixed(64)
+    choice.has_measured = True
+    assert choice.serves(61, 20_000) and choice.serves(64, 64) and choice.serves(64, None)
+    assert not choice.serves(40, 40) and not choice.serves(1, 100)
+    single = Choice.fixed(1)
+    single.has_measured = True
+    assert single.serves(40, 40)

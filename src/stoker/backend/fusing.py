@@ -90,10 +90,13 @@ class Choice:
         made.settle(size)
         return made
 
-    def serves(self, size: int) -> bool:
-        """Whether what is known, or is being found out, holds for passes that would take groups of ``size`` too."""
+    def serves(self, size: int, steps: int | None = None) -> bool:
+        """Whether what is known, or is being found out, holds for passes of ``steps`` that would take groups of ``size`` too.
+
+        One size is compiled: another pass takes it as soon as it is long enough, and runs what is left over singly.
+        """
         if self.has_measured:
-            return self.fuse == 1 or size >= self.size
+            return self.fuse == 1 or size >= self.size or (size > 1 and (steps or 0) >= self.size)
         return self.size == size and not self.is_settled
 
     def settle(self, fuse: int) -> None:
@@ -204,7 +207,7 @@ class Fuser:
         steps, left = self._to_come
         size = program.group_size(steps)
         known = program.choice
-        if known is None or not known.serves(size):
+        if known is None or not known.serves(size, steps):
             known = program.choice = Choice(size, left, program.compile_s, self._ways)
         known.left = None if left is None else left + program.planned
         program.planned += steps or 0
