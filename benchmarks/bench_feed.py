@@ -8,7 +8,8 @@ the medians of five rounds are shown. `first` is the time from opening the loade
 time of the whole process tree per batch; `mem` the largest proportional memory (PSS) of the tree. Batches are looked at (one element of
 each array is read) and dropped.
 
-Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18, two cores that did nothing else, medians of 3::
+Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18, two cores that did nothing else, medians of 3; csv is newer than the others, and
+jpeg older than its longer turns::
 
     tiny: 32 x 16 float32 and 32 x 1 float32: 2 KB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
@@ -84,7 +85,7 @@ Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18,
 
 How to read it: `x best process peer` is the rate over that of the fastest of Keras, PyTorch and Grain with processes in the same run. What is
 cheap to make is fastest on threads or in process; processes pay where making a batch holds the GIL for longer than carrying it takes.
-Grain's 37 JPEG batches a second of 63 ms of CPU time each are more than two cores can make: part of them must have lain in its buffers, which
+In these turns of a second, Grain's 37 JPEG batches a second of 63 ms of CPU time each are more than two cores can make: part of them must have lain in its buffers, which
 it fills for two seconds before the first batch.
 """
 

@@ -8,10 +8,10 @@ Results of the MLP: two cores that did nothing else, Python 3.11, Keras 3.15.1, 
 runs::
 
     backend    model     bare one by one generator    keras  dataset    keras   arrays    keras     hook    keras |   s/b k/s gen k/s 1x1 k/s data k/s arr k/s hook
-    jax        mlp         75         64        29      222       28      227       37      250      109      120 |  0.86     7.7     3.5      8.2     6.7      1.1
-    jax        mlp         75         67        16      234       17      234       36      251      111      121 |  0.90    14.3     3.5     14.1     7.0      1.1
-    torch      mlp       1574       1684      1729     2106     1739     2109     1739     2152     1769     1781 |  1.07     1.2     1.3      1.2     1.2      1.0
-    tensorflow mlp        430        500       471     1410      135     1322      156      995      518     1397 |  1.16     3.0     2.8      9.8     6.4      2.7
+    jax        mlp         73         57        24      216       13      212       31      238       43      118 |  0.78     8.8     3.8     16.0     7.6      2.8
+    jax        mlp         72         56        15      208       13      197       30      225       46      114 |  0.78    13.9     3.7     15.6     7.5      2.5
+    torch      mlp       1535        603       539     2045      538     2024      546     2071      643     1720 |  0.39     3.8     3.4      3.8     3.8      2.7
+    tensorflow mlp        427        444       131     1333      129     1327      146     1006      435     1337 |  1.04    10.2     3.0     10.3     6.9      3.1
 
 Results of the other models: the same, but shared with other work (load 2 to 4), and before small arrays travelled together on JAX::
 
@@ -26,8 +26,7 @@ Results of the other models: the same, but shared with other work (load 2 to 4),
 
 Where several threads share two cores a loop over a tiny model falls into one gait or another, as the thread that computes and the threads that
 hand over meet or miss each other, and stays in it for a whole turn: hence the two runs of JAX.
-``torch wide`` and ``tensorflow wide`` were not measured. A callback that reads the loss at
-every batch waits for the device at every batch, in Keras and here alike.
+``torch wide`` and ``tensorflow wide`` were not measured, and the rows of the other models are older than recorded steps on PyTorch.
 
 How to read it: microseconds a step. ``bare`` is a loop over the model's own step, compiled, with nothing around it, one step a call. ``hook``
 has a callback that reads the loss after every batch. ``one by one`` is a generator with ``workers=0``: no batch is pulled
