@@ -5,13 +5,14 @@ measured alone; the source sleeps (as one that reads a disk does), computes in n
 GIL. The step has one core, as if it ran on a device, and the source the other. Each number is the median of five turns, each the second epoch of a
 call; all ways take turns.
 
-Results: two cores with a load of 7 from other work, so the last two sources had no core to run on beside the step; only ``sleeps`` says
-something, and all of it should be measured again on a machine that does nothing else::
+Results: two cores that did nothing else; PyTorch and TensorFlow were not measured so::
 
     backend    the source         step ms make ms      stoker thread stoker 2 processes    keras generator
-    jax        sleeps                10.8    11.2               1.10               1.32               1.30
-    jax        computes in numpy     10.8     9.7               1.06               2.35               1.03
-    jax        holds the GIL         10.8    24.0               1.22               1.44               1.03
+    jax        sleeps                10.1    10.2               1.05               1.04               1.10
+    jax        computes in numpy     10.1    10.6               1.57               1.60               1.49
+    jax        holds the GIL         10.1     9.0               1.59               1.63               1.55
+
+Where the source computes too, even processes do not overlap here, nor does Keras: why, in spite of a core for each, has not been found out.
 
 How to read it: time a step over max(g, s); 1.00 is a perfect overlap, 2.00 none. Two cores: a source that computes and a step that uses both
 cores cannot overlap by more than the cores allow.
