@@ -63,7 +63,7 @@ def assert_same_with_and_without(build, monkeypatch, **ways):
 
 def kinds(model, phase="train"):
     """How steps on batches of each shape are run now: full batches, and the last one of an epoch."""
-    return [form.next for form in model._stoker_graphs.by_phase[phase]._forms.values()]
+    return [form.next for form in model._stoker_programs.by_phase[phase]._forms.values()]
 
 
 def functional():
@@ -150,7 +150,7 @@ def test_code_of_the_users_and_choices_that_depend_on_numbers_run_as_ever(build,
 
 def test_a_model_that_runs_eagerly_is_never_recorded(monkeypatch):
     _, model = train(lambda: compiled(layers.Dense(1), run_eagerly=True), monkeypatch)
-    assert not hasattr(model, "_stoker_graphs")
+    assert not hasattr(model, "_stoker_programs")
 
 
 class Change(keras.callbacks.Callback):
@@ -254,7 +254,7 @@ def test_batches_of_many_lengths_run_as_ever_once_four_are_known(monkeypatch):
 def test_a_model_that_was_recorded_is_copied_and_saved_as_ever(monkeypatch, tmp_path):
     _, model = train(dense, monkeypatch)
     for other in (copy.deepcopy(model), keras.models.clone_model(model)):
-        assert not hasattr(other, "_stoker_graphs")
+        assert not hasattr(other, "_stoker_programs")
     model.save(tmp_path / "model.keras")
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras").get_weights()[0], model.get_weights()[0])
 

@@ -93,7 +93,7 @@ def contents(arena, unpacker, record):
 @pytest.mark.parametrize(("source", "expected"), [
     (Counting(ITEMS), [(0, 0), (1, 1), (2, 2), (3, 3)]), (Mixed(), [(0, 0), (1, None), (2, 2), (3, None)])])
 def test_no_answer_is_lost_or_changed_wherever_the_signal_comes(source, expected, monkeypatch):
-    monkeypatch.setattr(child, "HOLD_S", float("inf"))  # else a run is cut too where the machine pauses while an item is made
+    monkeypatch.setattr(child, "MESSAGE_S", float("inf"))  # else a run is cut too where the machine pauses while an item is made
     records, instructions, found = records_of(source, -1)
     assert sum(found, []) == expected and instructions > 100
     assert len(records) == (1 if isinstance(source, Counting) else 4)

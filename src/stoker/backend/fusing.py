@@ -151,6 +151,8 @@ class Fusable(Protocol):
     """How long it took to compile, once that is known."""
     planned: int
     """Steps that all calls so far were going to take."""
+    stack_limit_bytes: int
+    """How large a group of batches may be."""
 
     @property
     def can_fuse(self) -> bool:
@@ -213,18 +215,13 @@ class Fuser:
         program.planned += steps or 0
         self.choice = known
 
-    def time_one(
-        self, run: Callable[[], Any], program: Fusable, size_bytes: Callable[[], int], limit_bytes: int = STACK_LIMIT_BYTES,
-    ) -> Any:
-        """Run a single step while it is still being found out; ``size_bytes`` says how large its batch is.
-
-        A group of batches of more than ``limit_bytes`` is none.
-        """
+    def time_one(self, run: Callable[[], Any], program: Fusable, size_bytes: Callable[[], int]) -> Any:
+        """Run a single step while it is still being found out; ``size_bytes`` says how large its batch is."""
         choice = self.choice
         assert choice is not None
         raw = choice.time(run, 1)
         program.compile_s = choice.compile_s
-        if choice.fuse > 1 and size_bytes() * choice.size > limit_bytes:
+        if choice.fuse > 1 and size_bytes() * choice.size > program.stack_limit_bytes:
             choice.settle(1)
         return raw
 

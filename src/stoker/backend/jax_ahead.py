@@ -19,6 +19,7 @@ import numpy as np
 
 from stoker.backend.fusing import Choice, Fusable
 from stoker.backend.jax_bundle import State
+from stoker.backend.jax_fused import Scan
 from stoker.batch.memory import LARGE_BATCH_BYTES
 
 AHEAD = 16
@@ -34,8 +35,8 @@ LOOK_S = 60e-6
 MOST_MISSED = 2
 """So many groups in a row that were dropped are enough for one pass."""
 
-Scan = Callable[[State, Any], Any]
-"""``(state, stacked data) -> (last state, (stacked logs, stacked states))``."""
+Step = Callable[[State, Any], Any]
+"""``(state, data) -> (logs, state)``."""
 
 
 class Foresight:
@@ -48,15 +49,15 @@ class Foresight:
         may_try: whether it may be tried at all.
     """
 
-    def __init__(self, step: Scan, program: Fusable, state_bytes: int, *, may_try: bool) -> None:
+    def __init__(self, step: Step, program: Fusable, state_bytes: int, *, may_try: bool) -> None:
         self.choice: Choice | None = None
         self.planned = 0
+        self.stack_limit_bytes = DATA_LIMIT_BYTES
         self.can_fuse = may_try and state_bytes * AHEAD <= STATES_LIMIT_BYTES
         self._most = 2 * AHEAD if state_bytes * 2 * AHEAD <= CACHED_BYTES else AHEAD
-        self._step = step
         self._program = program
-        self._scan: Scan | None = None
-        self._shapes: Any = None
+        self.scan = Scan(jax.jit(_keeping(step)))
+        """``(state, stacked data) -> (last state, (stacked logs, stacked states))``."""
 
     @property
     def compile_s(self) -> float | None:
@@ -71,31 +72,8 @@ class Foresight:
         """See ``Fusable``."""
         return next((size for size in (self._most, AHEAD) if steps is None or steps >= size), 1)
 
-    @property
-    def is_compiled(self) -> bool:
-        """Whether there is a scan already, so that using it costs little even where its results are not wanted."""
-        return self._scan is not None
 
-    def scan(self, state: State, data: Any) -> Scan | None:
-        """The compiled scan for stacked data of this shape, the first that came; None where there is none."""
-        shapes = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(data)]
-        if self._shapes is None:
-            self._shapes = shapes
-            self._scan = _traced(jax.jit(_keeping(self._step)), state, data)
-        return self._scan if shapes == self._shapes else None
-
-
-def _traced(function: Any, state: State, data: Any) -> Scan | None:
-    """The function, if JAX can trace it: a step whose state changes its dtypes on the way cannot be scanned over."""
-    try:
-        function.trace(state, data)
-    except TypeError:
-        return None
-    made: Scan = function
-    return made
-
-
-def _keeping(step: Scan) -> Scan:
+def _keeping(step: Step) -> Step:
     """Steps one after the other, with the logs and the state after each; the truth value in the buffers is always the same."""
 
     def many(state: State, stacked: Any) -> Any:

@@ -11,10 +11,11 @@ from typing import Any
 
 import jax
 
-from stoker.backend.fusing import Choice, group_size
+from stoker.backend.fusing import STACK_LIMIT_BYTES, Choice, group_size
 from stoker.backend.jax_ahead import Foresight
 from stoker.backend.jax_bundle import Bundle, Parts, State, Step, Unfit
-from stoker.backend.jax_fused import fused
+from stoker.backend.jax_fused import Scan, fused
+from stoker.backend.keras_common import kept_by_phase
 from stoker.backend.protocol import Phase
 
 HOST_CALLS = frozenset({"pure_callback", "io_callback", "debug_callback", "debug_print", "python_callback"})
@@ -45,11 +46,11 @@ class Program:
         self.choice: Choice | None = None
         self.compile_s: float | None = None
         self.planned = 0
+        self.stack_limit_bytes = STACK_LIMIT_BYTES
         self._step = step
         self._is_compiled = is_compiled
         self._may_pack = may_pack and is_compiled
-        self._many: Function | None = None
-        self._many_shapes: Any = None
+        self._many = self._scan()
         self.foresight = self._foresight(())
 
     def trace(self, parts: Parts, data: Any) -> None:
@@ -67,7 +68,11 @@ class Program:
         donating = jax.jit(step, donate_argnums=0)
         self.must_wait = _looks_for_nan() or _calls_host(donating.trace(bundle.shapes(parts), data).jaxpr.jaxpr)
         self.one = jax.jit(step) if self.must_wait else donating
+        self._many = self._scan()
         self.foresight = self._foresight(parts)
+
+    def _scan(self) -> Scan:
+        return Scan(jax.jit(self.bundle.inside(fused(self._step)), donate_argnums=0))
 
     def _foresight(self, parts: Parts) -> Foresight:
         """Steps ahead are for short steps on a CPU, as small arrays in buffers are."""
@@ -84,51 +89,24 @@ class Program:
         return group_size(steps)
 
     def many(self, state: State, data: Any) -> Function | None:
-        """The compiled scan for stacked data of this shape; None where there is none.
-
-        One shape is compiled, the first: batches of many lengths would be compiled over and over.
-        """
-        shapes = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(data)]
-        if self._many_shapes is None and self.can_fuse:
-            self._many_shapes = shapes
-            self._many = _traced(jax.jit(self.bundle.inside(fused(self._step)), donate_argnums=0), state, data)
-        return self._many if shapes == self._many_shapes else None
-
-
-def _traced(function: Any, state: Any, data: Any) -> Function | None:
-    """The function, if JAX can trace it: a step whose state changes its dtypes on the way cannot be scanned over."""
-    try:
-        function.trace(state, data)
-    except TypeError:
-        return None
-    made: Function = function
-    return made
-
-
-class _Programs:
-    """Programs of one model by phase; an attribute of the model, and nothing that Keras looks at."""
-
-    def __init__(self) -> None:
-        self.by_phase: dict[str, Program] = {}
+        """The compiled scan for stacked data of this shape; None where there is none."""
+        return self._many.of(state, data) if self.can_fuse else None
 
 
 def program_of(model: Any, phase: Phase, parts: Parts, data: Any) -> Program:
     """The program of a phase, made if there is none or if the model was compiled anew since."""
     program = known_program(model, phase)
     if program is None or not program.bundle.fits(parts):
-        kept = vars(model).get("_stoker_programs") or _Programs()
-        object.__setattr__(model, "_stoker_programs", kept)
         is_compiled = bool(model.jit_compile) and not model.run_eagerly
         program = Program(_mark(model, phase), _step_of(model, phase), is_compiled, _may_pack(model))
         program.trace(parts, data)
-        kept.by_phase[phase] = program
+        kept_by_phase(model)[phase] = program
     return program
 
 
 def known_program(model: Any, phase: Phase) -> Program | None:
     """The program of a phase if there is one that is not stale."""
-    kept = vars(model).get("_stoker_programs")
-    program: Program | None = kept.by_phase.get(phase) if kept is not None else None
+    program: Program | None = kept_by_phase(model).get(phase)
     return program if program is not None and program.mark is _mark(model, phase) else None
 
 

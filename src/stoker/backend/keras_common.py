@@ -196,6 +196,20 @@ def pass_result(model: Any, logs: dict[str, Any]) -> dict[str, Any]:
     return result if set(result) == set(logs) else logs
 
 
+class _Kept:
+    """An attribute of the model, and nothing that Keras looks at."""
+
+    def __init__(self) -> None:
+        self.by_phase: dict[str, Any] = {}
+
+
+def kept_by_phase(model: Any) -> dict[str, Any]:
+    """What a backend keeps of a model between calls, by phase."""
+    kept: _Kept = vars(model).get("_stoker_programs") or _Kept()
+    object.__setattr__(model, "_stoker_programs", kept)
+    return kept.by_phase
+
+
 @contextmanager
 def nesting(model: Any) -> Iterator[None]:
     """Within a call that runs inside a callback of another call on the same model: give the outer one its running metrics back."""

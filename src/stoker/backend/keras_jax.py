@@ -20,7 +20,7 @@ import numpy as np
 from stoker.backend import keras_common as common
 from stoker.backend.fusing import Fuser, Ways
 from stoker.backend.interrupt import InterruptGuard
-from stoker.backend.jax_ahead import DATA_LIMIT_BYTES, MOST_MISSED, AheadLogs, Foresight, Group, look
+from stoker.backend.jax_ahead import MOST_MISSED, AheadLogs, Foresight, Group, look
 from stoker.backend.jax_program import Program, known_program, program_of
 from stoker.backend.keras_jax_variables import Watch
 from stoker.backend.lag import Lag
@@ -102,9 +102,7 @@ class JaxSession:
             raw = self._run(one, must_wait, data)
             self._lag.handed_over(batch, raw)
             return raw
-        limit_bytes = (DATA_LIMIT_BYTES,) if self._is_heard else ()
-        return self._fuser.time_one(
-            lambda: self._run(one, must_wait, data), self._fusable(program), lambda: _size_bytes(data), *limit_bytes)
+        return self._fuser.time_one(lambda: self._run(one, must_wait, data), self._fusable(program), lambda: _size_bytes(data))
 
     def _fusable(self, program: Program) -> Program | Foresight:
         """That of a program which is found out in this phase."""
@@ -117,16 +115,16 @@ class JaxSession:
             if self._state is None or self._program is None:
                 self._load(common.as_data(next(iter(batches))))
             assert self._program is not None
-            foresight = self._program.foresight
+            scan = self._program.foresight.scan
             data = common.as_data(batches.together())
             # a hook that looks after every step is known by its first looks, before anything is compiled for it
-            scan = None if was_seen and not foresight.is_compiled else foresight.scan(self._state, data)
-            if scan is None:
+            run = None if was_seen and not scan.is_compiled else scan.of(self._state, data)
+            if run is None:
                 self._miss()
                 return
             state = self._state
             self._watch.is_stale = True  # whoever looks, or writes, is to be seen
-            results = self._fuser.run_many(len(batches), lambda: lambda: scan(state, data), lambda: None)
+            results = self._fuser.run_many(len(batches), lambda: lambda: run(state, data), lambda: None)
             if results is not None:
                 self._last = results[1][0]
                 self._group = Group(state, results, len(batches))

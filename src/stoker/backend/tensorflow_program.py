@@ -14,7 +14,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from stoker.backend.fusing import Choice, group_size
+from stoker.backend.fusing import STACK_LIMIT_BYTES, Choice, group_size
+from stoker.backend.keras_common import kept_by_phase
 from stoker.backend.protocol import Phase
 
 SHAPES_LIMIT = 32
@@ -35,6 +36,7 @@ class Program:
         self.choice: Choice | None = None
         self.compile_s: float | None = None
         self.planned = 0
+        self.stack_limit_bytes = STACK_LIMIT_BYTES
         self.can_fuse = True
         self._function = function
         self._loop = loop
@@ -87,33 +89,23 @@ def _shapes(data: Any) -> Any:
     return tuple([None if tensor is None else (tuple(tensor.shape), tensor.dtype) for tensor in tf.nest.flatten(data)])
 
 
-class _Programs:
-    """Programs of one model by phase; an attribute of the model, and nothing that Keras looks at."""
-
-    def __init__(self) -> None:
-        self.by_phase: dict[str, Program] = {}
-
-
 def program_of(model: Any, phase: Phase) -> Callable[[Any], Any]:
     """The program of a phase, made if there is none or if the model was compiled anew since. The model must be built."""
     getattr(model, f"make_{phase}_function")()
     mark = getattr(model, f"{phase}_function")
     if model.run_eagerly or not _is_alone(model):
         return lambda data: mark([data])
-    kept = vars(model).get("_stoker_programs") or _Programs()
-    object.__setattr__(model, "_stoker_programs", kept)
     program = known_program(model, phase)
     if program is None:
         step, is_jit = getattr(model, f"{phase}_step"), bool(model.jit_compile)
         program = Program(mark, _function(step, is_jit), _function(_looped(step), is_jit))
-        kept.by_phase[phase] = program
+        kept_by_phase(model)[phase] = program
     return program
 
 
 def known_program(model: Any, phase: Phase) -> Program | None:
     """The program of a phase if there is one that is not stale."""
-    kept = vars(model).get("_stoker_programs")
-    program: Program | None = kept.by_phase.get(phase) if kept is not None else None
+    program: Program | None = kept_by_phase(model).get(phase)
     return program if program is not None and program.mark is getattr(model, f"{phase}_function") else None
 
 

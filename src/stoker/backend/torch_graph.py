@@ -22,6 +22,7 @@ from typing import Any, Literal
 import keras
 import torch
 
+from stoker.backend.keras_common import kept_by_phase
 from stoker.backend.keras_settings import Settings
 from stoker.backend.protocol import Phase, Raw
 from stoker.batch.tree import leaves, map_leaves
@@ -272,20 +273,9 @@ def _watched(step: Step, batch: Any) -> tuple[Raw, set[str]]:
     return raw, strangers
 
 
-class _Kept:
-    """Steps of one model by phase; an attribute of the model, and nothing that Keras looks at."""
-
-    def __init__(self) -> None:
-        self.by_phase: dict[str, GraphSteps] = {}
-
-
 def graph_steps(model: Any, phase: Phase, step: Step, *, may_change: bool) -> Step:
     """The step of a phase, which is recorded as soon as that pays; begins a pass, see ``GraphSteps.begin``."""
     if model.run_eagerly or (phase == "train" and not isinstance(model.optimizer, keras.optimizers.Optimizer)):
         return step
-    kept = vars(model).get("_stoker_graphs")
-    if kept is None:
-        kept = _Kept()
-        object.__setattr__(model, "_stoker_graphs", kept)
-    steps: GraphSteps = kept.by_phase.setdefault(phase, GraphSteps(model, phase, step))
+    steps: GraphSteps = kept_by_phase(model).setdefault(phase, GraphSteps(model, phase, step))
     return steps.begin(may_change=may_change)

@@ -9,6 +9,7 @@ Rules: one form only; a stack that was handed to a device is never written again
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from operator import itemgetter
 from typing import Any
 
@@ -55,13 +56,11 @@ class Stack:
 
     def add_run(self, batches: Sequence[Batch]) -> int:
         """Take up as many of the first batches as have the form of these and as there is room for; how many that are."""
-        form, count = self._form, 0
-        for batch in batches[:self.room - self._count]:
-            if (batch.form is not form or form is None) and not self.fits(batch):
-                break
-            count += 1
+        fitting = takewhile(self.fits, batches[:self.room - self._count])
+        found = [_arrays(batch) for batch in fitting]
+        count = len(found)
         if count > 1:
-            columns = zip(*[_arrays(batch) for batch in batches[:count]], strict=True)
+            columns = zip(*found, strict=True)
             for rows, arrays in zip(self._rows, columns, strict=True):
                 room = rows[self._count:self._count + count]
                 np.concatenate(arrays, out=room.reshape(count * rows.shape[1], *rows.shape[2:]))

@@ -24,15 +24,13 @@ from stoker.feed.arena import Arena, Cargo
 from stoker.feed.empty import OFFER
 from stoker.feed.errands import pack_error
 from stoker.feed.held import Held, Run
-from stoker.feed.messages import Ask, Refused, new_asks
+from stoker.feed.messages import MESSAGE_S, Ask, Refused, new_asks
 from stoker.feed.parcel import Packer
 from stoker.feed.seeding import Seeding, seed_globals
 from stoker.feed.worker import WORKER, make
 from stoker.outcome import Ended, Failure, Value, failure
 from stoker.source.protocol import Source
 
-HOLD_S = 0.75e-3
-"""Answers are sent together until they took this long to make."""
 READ_BYTES = 1 << 14
 PR_SET_PDEATHSIG = 1
 
@@ -145,7 +143,7 @@ class _Worker:
             if self.chaos and random.SystemRandom().random() < self.chaos and self._arena.mark(ask.source, ask.ticket):
                 os.kill(os.getpid(), signal.SIGKILL)  # once at each item at most: three deaths at one would be an error
             held_s += self._answer_one(ask, slot, began_cpu_s if ask is last else None)
-            if held_s > HOLD_S:
+            if held_s > MESSAGE_S:
                 self._held.send()
                 held_s = 0.0
         OFFER.set(None)

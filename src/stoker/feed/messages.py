@@ -10,6 +10,9 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+MESSAGE_S = 0.75e-3
+"""So much work is worth a message: batches that take less are asked for several at a time, and answered together."""
+
 
 class Ask(NamedTuple):
     """Make one batch.

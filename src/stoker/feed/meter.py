@@ -6,19 +6,18 @@ more when the consumer really waits; seconds everywhere.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from stoker.feed.crowding import since, worker_times
-from stoker.feed.messages import Ask, Got
+from stoker.feed.messages import MESSAGE_S, Ask, Got
 from stoker.feed.window import Window
 
 QUICK_S = 200e-6
 """A batch made faster than this costs about as much as a message and the wake-up of who gets it."""
-MESSAGE_S = 750e-6
-"""So much work is worth a message: batches that take less are asked for several at a time."""
 KEPT = 2000
 """So many of the latest batches of a stretch are in its timeline."""
 PROBES = 32
@@ -260,11 +259,11 @@ class Meter:
 
         Of those that take no longer than a message half of the bound; of others no more than leaves work for every worker.
         """
-        if self._make_s < QUICK_S * self._made:
-            return max(1, min(window.bound // 2, -int(-MESSAGE_S * self._made // max(self._make_s, 1e-9))))
-        if self._make_s < MESSAGE_S * self._made:
-            return max(1, min(window.bound // window.active, -int(-MESSAGE_S * self._made // self._make_s)))
-        return 1
+        worth_s = MESSAGE_S * self._made
+        if self._make_s >= worth_s:
+            return 1
+        most = window.bound // (2 if self._make_s < QUICK_S * self._made else window.active)
+        return max(1, min(most, math.ceil(worth_s / self._make_s) if self._make_s else most))
 
     def slowest_usual_s(self) -> float:
         """The 99th percentile of recent make times (nearest rank); 0 before the first."""
