@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+# Two tests at a time: much of their time is waiting. A file's tests stay together, in one process.
+PYTEST = $(BIN)/python -m pytest -q -n 2 --dist loadfile
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -11,10 +13,10 @@ demo: $(VENV)/.demo
 	$(BIN)/stoker demo
 
 test: $(VENV)/.test lint
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 quick: $(VENV)/.test
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check src tests examples benchmarks

@@ -48,6 +48,8 @@ TURNS = 5
 SECONDS = 0.4
 """About how long a turn of one way takes."""
 MOST_STEPS = 50_000
+WARM_TURNS = 6
+"""Turns before the first that counts: in one of them steps begin to be fused, and how many take ``SECONDS`` is known two later."""
 
 
 def models():
@@ -208,11 +210,9 @@ def measure(name):
     counts = {}
     for way, run in runs.items():
         run(16)
-        counts[way] = steps_for(run, 32)
-        if way.startswith("stoker"):
-            for _ in range(3):  # long enough for the choice of fusing to be settled
-                run(counts[way])
-        counts[way] = steps_for(run, counts[way])
+        counts[way] = 32
+        for _ in range(WARM_TURNS):
+            counts[way] = steps_for(run, counts[way])
     times = {way: [] for way in runs}
     for _ in range(TURNS):
         for way, run in runs.items():

@@ -33,6 +33,8 @@ from stoker.source.protocol import Source
 
 READ_BYTES = 1 << 14
 PR_SET_PDEATHSIG = 1
+NICENESS = 5
+"""Where cores are short the step comes first: what workers make ahead can wait, and what the step waits for is made meanwhile."""
 
 
 def work(request: dict[str, Any], channel: int, stack: int, arena: int) -> None:
@@ -48,9 +50,11 @@ def work(request: dict[str, Any], channel: int, stack: int, arena: int) -> None:
 def _settle_in(stack: int) -> None:
     """Hygiene: die with the server, leave Ctrl-C to the parent, show the stack when asked, touch no terminal.
 
-    And wait for one's turn: on Linux a worker that gets something to do would take the core from the thread that gave it.
+    And wait for one's turn: on Linux a worker that gets something to do would take the core from the thread that gave it, and two that work
+    ahead would slow down the step that all wait for.
     """
     with contextlib.suppress(OSError, AttributeError):
+        os.nice(NICENESS)
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
