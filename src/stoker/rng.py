@@ -10,19 +10,9 @@ from typing import Any
 
 import numpy as np
 
-_ITEM: ContextVar[list[Any] | None] = ContextVar("stoker_item", default=None)
+ITEM: ContextVar[list[Any] | None] = ContextVar("stoker_item", default=None)
 """Seed, pass and index of the item that is being made, and its generator once somebody has asked for it: a list, because one is made
 for every batch."""
-
-
-def begin_item(seed: int, pass_number: int, index: int) -> None:
-    """Say which item this thread makes from now on."""
-    _ITEM.set([seed, pass_number, index, None])
-
-
-def end_item() -> None:
-    """Say that this thread makes no item any more."""
-    _ITEM.set(None)
 
 
 def rng() -> np.random.Generator:
@@ -35,7 +25,7 @@ def rng() -> np.random.Generator:
     Returns:
         ``numpy.random.Generator``; the same one for repeated calls within an item.
     """
-    item = _ITEM.get()
+    item = ITEM.get()
     if item is None:
         return np.random.default_rng()
     if item[3] is None:

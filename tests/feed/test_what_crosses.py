@@ -142,6 +142,64 @@ def test_an_iterator_with_a_state_of_its_own_goes_on_from_it(cut, workers):
         assert [int(x[0]) for x in feed.epoch(3)] == [cut, cut + 1, cut + 2]
 
 
+class Loader:
+    """An iterable of ten batches that knows where its iterator is."""
+
+    def __init__(self):
+        self.at, self.pulled = 0, 0
+
+    def __iter__(self):
+        first, self.at = self.at, 0
+        for number in range(first, 10):
+            self.at, self.pulled = number + 1, self.pulled + 1
+            yield np.array([number])
+        self.at = 0
+
+    def state_dict(self):
+        return {"at": self.at}
+
+    def load_state_dict(self, state):
+        self.at = state["at"]
+
+
+class Ten(Stateful):
+    """Such an iterator that ends."""
+
+    def __next__(self):
+        if self.state["at"] == 10:
+            raise StopIteration
+        return super().__next__()
+
+
+class Gives:
+    """An iterable whose iterators know where they are."""
+
+    def __iter__(self):
+        return Ten()
+
+
+@pytest.mark.parametrize("way", [{"workers": 0}, {"workers": 1}, {"workers": 2, "processes": True}])
+@pytest.mark.parametrize("cut", [0, 1, 7, 10, 13])
+@pytest.mark.parametrize("kind", [Loader, Gives])
+def test_an_iterable_with_a_state_goes_on_from_it_in_any_pass(kind, cut, way, recwarn):
+    with stoker.Feed(kind(), **way) as feed:
+        batches = feed.epoch(30)
+        for _ in range(cut):
+            next(batches)
+        state = feed.state_dict()
+    assert (state["pass"], state["place"]) == divmod(cut, 10) or (cut, state["place"]) == (10, 10)
+    source = kind()
+    with stoker.Feed(source, **way) as feed:
+        feed.load_state_dict(state)
+        if "processes" not in way:
+            assert feed.state_dict() == state
+        assert [int(x[0]) for x in feed.epoch(12)] == [number % 10 for number in range(cut, cut + 12)]
+    if way["workers"] == 0 and cut == 7 and kind is Loader:
+        assert source.pulled == 12, "nothing was pulled to be dropped"
+    dropped = [str(warning.message) for warning in recwarn if "pulled and dropped" in str(warning.message)]
+    assert len(dropped) == len(recwarn) == ("processes" in way and state["place"] > 0), "where the state is in another process"
+
+
 def test_a_pass_that_nobody_waits_for_does_not_leave_workers_idle():
     class Plain(stoker.Sequence):
         def __len__(self):

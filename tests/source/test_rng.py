@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 import stoker
-from stoker.rng import begin_item, end_item
+from stoker.feed.messages import Ask
+from stoker.feed.worker import make
+from stoker.source.open import open_source
 
 
 def draws(seed, pass_number, index):
-    begin_item(seed, pass_number, index)
-    values = stoker.rng().random(3).tolist(), stoker.rng().random(2).tolist()
-    end_item()
-    return values
+    class Draws(stoker.Sequence):
+        def __getitem__(self, index):
+            return stoker.rng().random(3).tolist(), stoker.rng().random(2).tolist()
+
+    return make(open_source(Draws()), Ask(0, 0, pass_number, index, seed))[0].value
 
 
 def test_an_item_draws_the_same_whoever_makes_it_and_others_draw_otherwise():

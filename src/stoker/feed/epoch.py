@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from stoker.outcome import Value
+
 if TYPE_CHECKING:
     from stoker.feed.feed import Feed
 
@@ -22,11 +24,13 @@ class Epoch:
         return self
 
     def __next__(self) -> Any:
-        taken = None if self._is_closed else self._feed.take(self)
+        feed = self._feed
+        taken = None if self._is_closed else feed.take(self)
         if taken is None:
             self._is_closed = True
             raise StopIteration
-        return self._feed.unpack(*taken)
+        ask, payload = taken
+        return payload.value if type(payload) is Value and feed.adaptation is None else feed.unpack(ask, payload)
 
     def take_many(self, most: int) -> list[Any]:
         """The next batches: as many as are ready, at most so many and at least one; an empty list where the epoch is over."""

@@ -32,7 +32,7 @@ from stoker.outcome import Failure, Outcome, Value, failure, unwrap
 from stoker.source.indexed import IndexedSource
 from stoker.source.open import open_source
 from stoker.source.parallel import ParallelMap
-from stoker.source.stream import StreamSource
+from stoker.source.stream import RestartableSource, StreamSource
 
 MOST_AT_ONCE = 128
 """Batches that a consumer may want at once; slots of worker processes are made for no more."""
@@ -91,7 +91,7 @@ class Feed:
         """The ticket at which there is something to look after again; before it, what is ready is only handed out."""
         self._late: tuple[Ask, Any] | None = None
         """An error that was taken behind batches that come before it."""
-        self._adaptation: Adaptation | None = None
+        self.adaptation: Adaptation | None = None
         self.source.length()
         self.course = Course(self.source.kind, self._key, options.seed, options.shuffle)
         self._supply = Supply(self.source, self.course)
@@ -152,8 +152,8 @@ class Feed:
         self.meter.single_owner = self.source.single_owner
         self._ahead = ahead
         if self.options.auto:
-            self._adaptation = Adaptation(self.window, self.meter, most=lane.workers, may_fork=HAS_FORK)
-        if isinstance(self.source, StreamSource):
+            self.adaptation = Adaptation(self.window, self.meter, most=lane.workers, may_fork=HAS_FORK)
+        if isinstance(self.source, StreamSource | RestartableSource) and lane.name != "processes":
             self.source.remember_states(self.window.bound + 1)
 
     def _move(self, adaptation: Adaptation) -> Pump:
@@ -282,7 +282,7 @@ class Feed:
 
     def _want(self, epoch: Epoch, count: int) -> None:
         """Ask for the next so many batches of an epoch, whatever the bound."""
-        if self._ahead and self._adaptation is None:
+        if self._ahead and self.adaptation is None:
             self.window.wanted = epoch.limit(self.window.next_out + min(count, MOST_AT_ONCE))
             self._open_pump().dispatch(self)
 
@@ -329,12 +329,12 @@ class Feed:
 
     def _look_ahead(self, epoch: Epoch) -> None:
         """Ask for more once there is room, and settle up to which ticket only handing out is to be done; only a wait changes that."""
-        if self._adaptation is not None:
-            self._adaptation.adapt()
+        if self.adaptation is not None:
+            self.adaptation.adapt()
         window, chunk = self.window, self.meter.at_a_time(self.window)
         if self._ahead and window.room >= chunk:
             self._open_pump().dispatch(self)
-        if self._ahead and self._adaptation is None and not self.course.at_pass_end and window.room < chunk:
+        if self._ahead and self.adaptation is None and not self.course.at_pass_end and window.room < chunk:
             self._pause = epoch.limit(window.next_new + chunk - window.bound)
 
     def _wait(self) -> None:
@@ -345,8 +345,8 @@ class Feed:
             self.meter.probed(lateness_s())
         wait(self)
         while not self.is_served():
-            if self._adaptation is not None and self._adaptation.is_ready_to_move:
-                wait = self._move(self._adaptation).wait
+            if self.adaptation is not None and self.adaptation.is_ready_to_move:
+                wait = self._move(self.adaptation).wait
             elif self.course.at_pass_end:
                 self._end_pass()
             else:
@@ -371,8 +371,8 @@ class Feed:
         """What the source made, or its error (``Epoch`` calls this)."""
         outcome = payload if type(payload) is Value else self._outcome(ask, payload)
         made = outcome.value if type(outcome) is Value else unwrap(outcome)  # type: ignore[arg-type]
-        if self._adaptation is not None:
-            self._adaptation.see(made)
+        if self.adaptation is not None:
+            self.adaptation.see(made)
         return made
 
     def _outcome(self, ask: Ask, payload: Any) -> Outcome:
@@ -393,7 +393,7 @@ class Feed:
         Raises:
             SourceError: the feed has handed out batches already, or the state is of another kind of source.
         """
-        seed, shuffle, place = restore(self.source, state, self.course.is_untouched)
+        seed, shuffle, place = restore(self.source, state, self.course.is_untouched, self.meter.lane)
         self.options = dataclasses.replace(self.options, seed=seed, shuffle=shuffle)
         self.course = self._supply.course = Course(self.source.kind, self._key, seed, shuffle)
         self.course.go_to(*place)

@@ -1,6 +1,6 @@
 """The position of a feed as a few bytes of JSON, and the way back to it.
 
-Rules: pure but for the iterator's own ``load_state_dict``; says once where going back means pulling and dropping.
+Rules: pure but for the source's own ``load_state_dict``; says once where going back means pulling and dropping.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 from stoker.errors import SourceError, warn
 from stoker.feed.options import FeedOptions
 from stoker.source.protocol import Source
-from stoker.source.stream import StreamSource
+from stoker.source.stream import RestartableSource, StreamSource
 
 VERSION = 1
 
@@ -20,14 +20,20 @@ def snapshot(source: Source, options: FeedOptions, place: tuple[int, int]) -> di
     state: dict[str, Any] = {
         "version": VERSION, "kind": source.kind, "seed": options.seed, "shuffle": options.shuffle, "pass": place[0],
         "place": place[1]}
-    own = source.state_before(place[1]) if isinstance(source, StreamSource) else None
+    own = source.state_before(*place) if isinstance(source, StreamSource | RestartableSource) else None
     if own is not None:
         state["source"] = own
     return state
 
 
-def restore(source: Source, state: dict[str, Any], is_untouched: bool) -> tuple[int, bool, tuple[int, int]]:
-    """Check a state, and bring an iterator to it; ``is_untouched`` says that the feed has not begun.
+def restore(source: Source, state: dict[str, Any], is_untouched: bool, lane: str) -> tuple[int, bool, tuple[int, int]]:
+    """Check a state, and bring a stream to it.
+
+    Args:
+        source: the source.
+        state: what ``snapshot`` gave.
+        is_untouched: whether the feed has not begun.
+        lane: the name of the lane; a worker process that has the source already does not hear of its state.
 
     Returns:
         Seed, shuffle, and the pass and place at which to go on.
@@ -45,8 +51,8 @@ def restore(source: Source, state: dict[str, Any], is_untouched: bool) -> tuple[
             expected=f"version {VERSION}, kind {source.kind!r}", where=source.label,
             remedy="Load a state that state_dict() gave for the same source.")
     place = (int(state["pass"]), int(state["place"]))
-    if isinstance(source, StreamSource) and "source" in state:
-        source.go_to(place[1], state["source"])
+    if isinstance(source, StreamSource | RestartableSource) and "source" in state and lane != "processes":
+        source.go_to(*place, state["source"])
     elif source.kind != "indexed" and place[1]:
         warn(
             f"{source.label} has no state_dict: its first {place[1]} batches are pulled and dropped to get back to where it "

@@ -21,6 +21,7 @@ MOST_WATCHED = 96
 """More batches than that no device lags behind: JAX has 32 steps under way on a CPU at most."""
 WATCHED_BYTES = MOST_WATCHED * LARGE_BATCH_BYTES
 """Batches beyond ``LARGE_BATCH_BYTES`` are waited for sooner, and so fewer are watched."""
+_ARRAY = frozenset({np.ndarray})
 
 
 class ReuseWatch:
@@ -92,11 +93,7 @@ class ReuseWatch:
 
 def is_flat(item: Any) -> bool:
     """Whether nothing in an item can change but its arrays: a tuple of arrays."""
-    return type(item) is tuple and all(map(_is_plain, item))
-
-
-def _is_plain(part: Any) -> bool:
-    return type(part) is np.ndarray
+    return type(item) is tuple and _ARRAY.issuperset(map(type, item))  # half the time of ``all``, and asked of every batch
 
 
 def private(item: Any) -> Any:

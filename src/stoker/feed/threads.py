@@ -96,7 +96,12 @@ class ThreadLane(LocalLane):
             for ask in asks:
                 if self._closing:
                     return
-                outcome, make_s, began_s, copy_s = self._make(worker, ask)
+                self._at[worker] = ask[:2]
+                source, watch, lock = self._sources[ask[0]]
+                outcome, make_s, began_s = make(source, ask)
+                copy_s = 0.0
+                if watch.is_watching or watch.reused or not (type(outcome) is Value and is_flat(outcome.value)):
+                    outcome, copy_s = self._settled(outcome, watch, lock)
                 held_s += make_s
                 cpu_s = 0.0
                 if ask is last:
@@ -108,17 +113,15 @@ class ThreadLane(LocalLane):
                     self._bell.put(None)
             del asks, ask, last, outcome
 
-    def _make(self, worker: int, ask: Ask) -> tuple[Outcome, float, float, float]:
-        """What came of an ask, the seconds that it took, when it began, and the seconds of copying."""
-        self._at[worker] = (ask.source, ask.ticket)
-        source, watch, lock = self._sources[ask.source]
-        outcome, make_s, began_s = make(source, ask)
-        if type(outcome) is Value and (watch.is_watching or watch.reused or not is_flat(outcome.value)):
-            with lock:
-                outcome = Value(watch.settle(outcome.value))
-            copy_s = perf_counter() - began_s - make_s if watch.reused else 0.0
-            return outcome, make_s, began_s, copy_s
-        return outcome, make_s, began_s, 0.0
+    @staticmethod
+    def _settled(outcome: Outcome, watch: ReuseWatch, lock: threading.Lock) -> tuple[Outcome, float]:
+        """The outcome with memory of its own, where it needs that, and the seconds of copying."""
+        if type(outcome) is not Value:
+            return outcome, 0.0
+        began_s = perf_counter()
+        with lock:
+            outcome = Value(watch.settle(outcome.value))
+        return outcome, perf_counter() - began_s if watch.reused else 0.0
 
     def receive(self, timeout_s: float) -> list[Reply]:
         if timeout_s <= 0:

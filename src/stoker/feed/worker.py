@@ -9,7 +9,7 @@ from time import perf_counter
 
 from stoker.feed.messages import Ask
 from stoker.outcome import Ended, Outcome, Value, failure
-from stoker.rng import begin_item, end_item
+from stoker.rng import ITEM
 from stoker.source.protocol import Source
 
 WORKER = "STOKER_WORKER"
@@ -24,12 +24,12 @@ def make(source: Source, ask: Ask) -> tuple[Outcome, float, float]:
     """
     began = perf_counter()
     _, _, pass_number, index, seed, item = ask
-    begin_item(seed, pass_number, index)
+    ITEM.set([seed, pass_number, index, None])
     outcome: Outcome
     try:
         made = source.get(pass_number, index, item)
         outcome = made if type(made) is Ended else Value(made)
     except BaseException as error:
         outcome = failure(error)
-    end_item()
+    ITEM.set(None)
     return outcome, perf_counter() - began, began

@@ -23,9 +23,11 @@ class StreamSource:
     single_owner = True
     has_pass_end = False
 
-    def __init__(self, original: Any, label: str) -> None:
+    def __init__(self, original: Any, label: str, keeper: Any = None) -> None:
         self.original = original
         self.label = label
+        self._keeper = original if keeper is None else keeper
+        """What tells the iterator's state: itself, or the iterable that gave it."""
         self._turns = turns_of(original)
         self._over = False
         self._pulled = 0
@@ -45,21 +47,25 @@ class StreamSource:
         if self._over:
             return ENDED
         if self._states.maxlen:
-            self._states.append((self._pulled, deepcopy(self.original.state_dict())))
+            self._states.append((self._pulled, deepcopy(self._keeper.state_dict())))
         return item
 
     def remember_states(self, items: int) -> None:
         """Keep the iterator's own ``state_dict`` of the last so many items, if it has such a thing."""
-        if callable(getattr(self.original, "state_dict", None)):
-            self._states = deque([(self._pulled, deepcopy(self.original.state_dict()))], maxlen=items)
+        if _tells_state(self._keeper):
+            self._states = deque([(self._pulled, deepcopy(self._keeper.state_dict()))], maxlen=items)
 
-    def state_before(self, index: int) -> Any:
+    def state_before(self, pass_number: int, index: int) -> Any:
         """The iterator's own state before it gave item ``index``; None where it has none."""
         return next((state for pulled, state in list(self._states) if pulled == index), None)
 
-    def go_to(self, index: int, state: Any) -> None:
+    def go_to(self, pass_number: int, index: int, state: Any) -> None:
         """Bring the iterator to where it gives item ``index`` next, by its own ``load_state_dict``."""
-        self.original.load_state_dict(deepcopy(state))
+        self._keeper.load_state_dict(deepcopy(state))
+        self.begin_at(index, state)
+
+    def begin_at(self, index: int, state: Any) -> None:
+        """The iterator is where it gives item ``index`` next, in this state of its own."""
         self._pulled = index
         if self._states.maxlen:
             self._states.append((index, state))
@@ -91,6 +97,9 @@ class RestartableSource:
         self._length = length
         self._pass: StreamSource | None = None
         self._pass_number = -1
+        self._remembered = 0
+        self._entry: tuple[int, int, Any] | None = None
+        """Pass and index to begin at, and the state that the iterable, or its iterator, had there."""
 
     def length(self) -> int | None:
         """Batches in a pass where the object says so (``__len__``), else None."""
@@ -107,8 +116,34 @@ class RestartableSource:
         close = getattr(self._pass.original, "close", None) if self._pass else None
         if close is not None:
             close()
-        self._pass = StreamSource(self._begin(), self.label)
+        entry, self._entry = self._entry, None
+        tells = _tells_state(self.original)
+        if entry and entry[0] == pass_number and tells:
+            self.original.load_state_dict(deepcopy(entry[2]))
+        current = self._pass = StreamSource(self._begin(), self.label, self.original if tells else None)
         self._pass_number = pass_number
+        if self._remembered:
+            current.remember_states(self._remembered)
+        if entry and entry[0] == pass_number:
+            current.begin_at(*entry[1:]) if tells else current.go_to(*entry)
+
+    def remember_states(self, items: int) -> None:
+        """As in ``StreamSource``, for each pass; the state is that of the iterable where it tells one, else that of its iterator."""
+        self._remembered = items
+
+    def state_before(self, pass_number: int, index: int) -> Any:
+        """As in ``StreamSource``; None also where the pass has not begun."""
+        if self._pass is None or pass_number != self._pass_number:
+            return self._entry[2] if self._entry and self._entry[:2] == (pass_number, index) else None
+        return self._pass.state_before(pass_number, index)
+
+    def go_to(self, pass_number: int, index: int, state: Any) -> None:
+        """Begin at item ``index`` of a pass, in a state of the iterable's own; before the first pass has begun."""
+        self._entry = (pass_number, index, state)
 
     def end_pass(self) -> None:
         """Nothing to tell: the next pass begins a fresh iterator."""
+
+
+def _tells_state(original: Any) -> bool:
+    return callable(getattr(original, "state_dict", None)) and callable(getattr(original, "load_state_dict", None))
