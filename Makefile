@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 # Two tests at a time: much of their time is waiting. A file's tests stay together, in one process.
-PYTEST = $(BIN)/python -m pytest -q -n 2 --dist loadfile
+PYTEST = $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -13,7 +13,8 @@ demo: $(VENV)/.demo
 	$(BIN)/stoker demo
 
 test: $(VENV)/.test lint
-	$(PYTEST)
+	$(PYTEST) -m "not alone"
+	$(BIN)/python -m pytest -q -m alone
 
 quick: $(VENV)/.test
 	$(PYTEST) -m "not slow"

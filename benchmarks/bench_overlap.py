@@ -1,8 +1,9 @@
 """Does making a batch overlap with the step? A source of g ms and a step of s ms should take max(g, s), not g + s.
 
 Run ``python benchmarks/bench_overlap.py`` (or with names of backends). The model's step is made s ms long by a dense model of the right size,
-measured alone; the source sleeps (as one that reads a disk does), computes in numpy with the GIL released, or computes in Python and holds the
-GIL. The step has one core, as if it ran on a device, and the source the other. Each number is the median of five turns, each the second epoch of a
+measured alone; the source sleeps (as one that reads a disk does), computes in numpy, which lets go of the GIL for half a millisecond at a time
+(``numpy``) or for 10 us (``small numpy``), or computes in Python and holds the GIL. The step has one core, as if it ran on a device, and the
+source the other. Each number is the median of five turns, each the second epoch of a
 call; all ways take turns.
 
 Results: two cores that did nothing else; PyTorch and TensorFlow were not measured so::
@@ -27,56 +28,68 @@ import subprocess
 import sys
 from time import perf_counter, sleep
 
+import numpy as np
+
 BACKENDS = ("jax", "torch", "tensorflow")
 TURNS = 5
 STEPS = 100
 ROWS = 64
+VALUES = np.ones(1_000_000)
 ONE_CORE = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
 
 class Source:
-    """Batches that take ``make_s`` to make, in one of three ways."""
+    """Batches that take as long to make as ``work(rounds)``."""
 
-    def __init__(self, kind: str, make_s: float, batch, rounds: float = 0.0) -> None:
-        self.kind, self.make_s, self.batch, self.rounds = kind, make_s, batch, rounds
+    def __init__(self, work, rounds: float, batch) -> None:
+        self.work, self.rounds, self.batch = work, rounds, batch
 
     def __len__(self) -> int:
         return STEPS
 
     def __getitem__(self, index: int):
-        if self.kind == "sleeps":
-            sleep(self.make_s)
-        elif self.kind == "computes in numpy":
-            numpy_work(int(self.rounds * self.make_s))
-        else:
-            python_work(int(self.rounds * self.make_s))
+        self.work(self.rounds)
         return self.batch
 
 
-def numpy_work(rounds: int) -> float:
-    """Work that releases the GIL, one core wide."""
-    import numpy as np
+def sleeping(rounds: float) -> None:
+    """Waits, as for a disk."""
+    sleep(rounds / 1000)
 
-    values = np.ones(20_000)
-    for _ in range(rounds):
+
+def numpy_work(rounds: float, elements: int = 1_000_000) -> None:
+    """Work that releases the GIL for half a millisecond and more at a time, one core wide."""
+    values = VALUES[:elements]
+    for _ in range(round(rounds)):
         np.sqrt(values, out=values)
-    return float(values[0])
 
 
-def python_work(rounds: int) -> int:
+def small_numpy_work(rounds: float) -> None:
+    """The same for some microseconds at a time."""
+    numpy_work(rounds, 20_000)
+
+
+def python_work(rounds: float) -> int:
     """Work that holds the GIL."""
     total = 0
-    for number in range(rounds):
+    for number in range(round(rounds)):
         total += number & 7
     return total
 
 
-def rounds_a_second(work) -> float:
-    """How many rounds of a kind of work take a second on a core that does nothing else."""
-    work(1000)
-    began = perf_counter()
-    work(5000)
-    return 5000 / (perf_counter() - began)
+KINDS = {"sleeps": sleeping, "numpy": numpy_work, "small numpy": small_numpy_work, "holds the GIL": python_work}
+
+
+def rounds_in(seconds: float, work) -> float:
+    """How many rounds of a kind of work take so long on a core that does nothing else."""
+    rounds = 1
+    while True:
+        began = perf_counter()
+        work(rounds)
+        took_s = perf_counter() - began
+        if took_s > 0.2:
+            return rounds * seconds / took_s
+        rounds *= 2
 
 
 def stopwatch(keras):
@@ -97,7 +110,6 @@ def stopwatch(keras):
 def make_threads_for_one_core() -> None:
     """Train once where only one core may be used: JAX has no variable for how many threads a step takes. Then all cores may be used again."""
     import keras
-    import numpy as np
 
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
@@ -112,7 +124,6 @@ def measure(step_target_s: float):
     """Yields lines of the table."""
     make_threads_for_one_core()
     import keras
-    import numpy as np
 
     import stoker
 
@@ -130,9 +141,8 @@ def measure(step_target_s: float):
         if step_s > step_target_s:
             break
         width = int(width * 1.4)
-    speeds = {"computes in numpy": rounds_a_second(numpy_work), "holds the GIL": rounds_a_second(python_work)}
-    for kind in ("sleeps", "computes in numpy", "holds the GIL"):
-        source = Source(kind, step_s, batch, speeds.get(kind, 0.0))
+    for kind, work in KINDS.items():
+        source = Source(work, rounds_in(step_s, work), batch)
         began = perf_counter()
         for index in range(10):
             source[index]

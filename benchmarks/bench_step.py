@@ -4,29 +4,24 @@ Run ``python benchmarks/bench_step.py`` (all backends that are installed, each i
 models: ``python benchmarks/bench_step.py jax mlp``. Every way trains a model of its own, all ways of a model take turns within one run, and
 the median of five turns counts. Data are ready-made arrays, so that nothing but the step and its surroundings is timed.
 
-Results of the MLP: two cores that did nothing else, Python 3.11, Keras 3.15.1, JAX 0.10.2, PyTorch 2.13.0, TensorFlow 2.21.0, CPU; of JAX two
-runs::
+Results: two cores that did nothing else, Python 3.11, Keras 3.15.1, JAX 0.10.2, PyTorch 2.13.0, TensorFlow 2.21.0, CPU; of the MLP on
+JAX three runs::
 
     backend    model     bare one by one generator    keras  dataset    keras   arrays    keras     hook    keras |   s/b k/s gen k/s 1x1 k/s data k/s arr k/s hook
-    jax        mlp         73         57        24      216       13      212       31      238       43      118 |  0.78     8.8     3.8     16.0     7.6      2.8
-    jax        mlp         72         56        15      208       13      197       30      225       46      114 |  0.78    13.9     3.7     15.6     7.5      2.5
+    jax        mlp         77         65        13      238       12      233       35      255       53      129 |  0.84    18.7     3.7     19.1     7.3      2.4
+    jax        mlp         76         56        13      206       14      211       34      235       48      119 |  0.74    16.0     3.7     15.1     6.9      2.5
+    jax        mlp         75         57        13      220       13      215       31      242       50      118 |  0.76    17.5     3.8     16.1     7.9      2.4
+    jax        cnn       5358       4991      5204     5310     5014     5445     4852     5513     4941     5161 |  0.93     1.0     1.1      1.1     1.1      1.0
+    jax        lstm       628        632       550      728      538      769      548      788      644      789 |  1.01     1.3     1.2      1.4     1.4      1.2
+    jax        wide     37003      35953     37178    37364    36000    36859    36357    37675    36143    36653 |  0.97     1.0     1.0      1.0     1.0      1.0
     torch      mlp       1535        603       539     2045      538     2024      546     2071      643     1720 |  0.39     3.8     3.4      3.8     3.8      2.7
+    torch      cnn       7213       5306      5457     7541     5495     7373     5565     7871     5422     7456 |  0.74     1.4     1.4      1.3     1.4      1.4
+    torch      lstm      4669       3702      3656     5211     3606     4960     3826     5043     3700     4834 |  0.79     1.4     1.4      1.4     1.3      1.3
+    torch      wide     70134      62711     69341    67114    63089    66095    63172    69436    69658    66315 |  0.89     1.0     1.1      1.0     1.1      1.0
     tensorflow mlp        427        444       131     1333      129     1327      146     1006      435     1337 |  1.04    10.2     3.0     10.3     6.9      3.1
-
-Results of the other models: the same, but shared with other work (load 2 to 4), and before small arrays travelled together on JAX::
-
-    backend    model     bare one by one generator    keras  dataset    keras   arrays    keras     hook    keras |   s/b k/s gen k/s 1x1 k/s data k/s arr k/s hook
-    jax        cnn       5401       5435      5572     5698     5376     5733     5283     5539     5365     6460 |  1.01     1.0     1.0      1.1     1.0      1.2
-    jax        lstm       465        500       484      474      423      512      432      538      534      575 |  1.07     1.0     0.9      1.2     1.2      1.1
-    jax        wide     23743      23077     24168    23176    23371    23246    22929    23659    23089    23341 |  0.97     1.0     1.0      1.0     1.0      1.0
-    torch      cnn       5124       5286      5268     5300     5235     5315     5362     5513     5220     5195 |  1.03     1.0     1.0      1.0     1.0      1.0
-    torch      lstm      3956       3985      4084     4153     4053     4172     4029     4273     4004     4063 |  1.01     1.0     1.0      1.0     1.1      1.0
-    tensorflow cnn       1584       1648      1596     2713     1580     2567     1639     2573     1648     2564 |  1.04     1.7     1.6      1.6     1.6      1.6
-    tensorflow lstm      1588       1729      1536     4088     1705     4681     1722     2236     1696     3186 |  1.09     2.7     2.4      2.7     1.3      1.9
-
-Where several threads share two cores a loop over a tiny model falls into one gait or another, as the thread that computes and the threads that
-hand over meet or miss each other, and stays in it for a whole turn: hence the two runs of JAX.
-``torch wide`` and ``tensorflow wide`` were not measured, and the rows of the other models are older than recorded steps on PyTorch.
+    tensorflow cnn       2781       2763      2838     4856     2728     4251     3296     4009     2819     4553 |  0.99     1.7     1.8      1.6     1.2      1.6
+    tensorflow lstm      2321       2377      2409     5324     2373     5279     2483     3239     2408     4484 |  1.02     2.2     2.2      2.2     1.3      1.9
+    tensorflow wide     43016      42011     41842    80341    43354    80360    42729    80929    42742    46269 |  0.98     1.9     1.9      1.9     1.9      1.1
 
 How to read it: microseconds a step. ``bare`` is a loop over the model's own step, compiled, with nothing around it, one step a call. ``hook``
 has a callback that reads the loss after every batch. ``one by one`` is a generator with ``workers=0``: no batch is pulled

@@ -22,6 +22,8 @@ from stoker.batch.form import Batch
 from stoker.batch.stack import Stack
 from stoker.feed.epoch import Epoch
 
+pytestmark = pytest.mark.slow
+
 ROWS = 8
 GROUP = 4
 STEPS = 23

@@ -113,6 +113,7 @@ class Images(stoker.Sequence):
         return np.full((8, 200, 200), index, np.float32), np.full((8, 20), index, np.float32)
 
 
+@pytest.mark.slow
 def test_the_slots_of_worker_processes_are_found_and_given_back_before_they_end(ranges, pages, monkeypatch):
     at_close = []
     close = Arena.close

@@ -10,6 +10,8 @@ from same import Cut, assert_same, data, train_both
 
 import stoker
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 20
 BACKEND = keras.backend.backend()
 
@@ -43,7 +45,6 @@ def dense(optimizer):
     return model
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_twenty_epochs_of_any_optimizer_are_bit_identical(name):
     assert_same(*train_both(lambda: dense(OPTIMIZERS[name]()), data(), EPOCHS, validation=data(1)), exact=True)

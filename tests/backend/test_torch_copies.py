@@ -111,6 +111,7 @@ class Images(stoker.Sequence):
         return np.full((8, 100, 100), index, np.float32), np.full((8,), index, np.float32)
 
 
+@pytest.mark.slow
 def test_no_slot_is_used_again_before_its_copy_has_arrived():
     device = LateDevice()
     copies = Copies(device, _alias)

@@ -21,6 +21,8 @@ import stoker
 from stoker.feed.meter import KEPT
 from stoker.reporting.page_timeline import timeline_figure
 
+pytestmark = pytest.mark.slow
+
 WIDTHS = (1280, 400)
 THEMES = ("light", "dark")
 HEIGHT_PX = 900

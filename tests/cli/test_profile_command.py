@@ -88,6 +88,7 @@ def profile(folder, *words):
         env={**os.environ, "COLUMNS": "80", "PYTHONDONTWRITEBYTECODE": "1"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["train:make", "train.py:Digits", "./train.py:digits"])
 def test_a_factory_a_class_and_a_source_are_found(folder, place):
     done = profile(folder, place, "--seconds", "2.5", "--items", "30")
@@ -110,6 +111,7 @@ def test_the_table_in_a_pipe_is_plain_and_fits_80_columns(folder):
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
 
 
+@pytest.mark.slow
 def test_json_is_one_object_whatever_the_source_prints(folder):
     done = profile(folder, "train:make", "--json", "--seconds", "2.5", "--items", "30")
     told = json.loads(done.stdout)

@@ -126,6 +126,7 @@ def test_a_syntax_error_shows_its_line(script):
     assert done.returncode == 1 and "SyntaxError" in done.stderr and "print 'hello'" in done.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_script_and_leaves_its_weights(script, tmp_path):
     path = script("""
         import numpy as np, sys
@@ -221,6 +222,7 @@ def test_check_lists_what_works_what_is_translated_and_what_cannot_work():
     assert found["merge(mode=lambda)"] == ("cannot work", 12)
 
 
+@pytest.mark.slow
 def test_check_gives_lines_remedies_and_a_status(script, capsys):
     from stoker.compat.runner import main
 
@@ -250,6 +252,7 @@ opt = Adam(0.1, 0.9, 0.999, 1e-8, 1e-6)
 """
 
 
+@pytest.mark.slow
 def test_check_looks_names_up_in_keras_as_it_is_installed(script, capsys):
     from stoker.compat.runner import main
 

@@ -296,7 +296,7 @@ def test_one_item_and_one_batch_are_enough():
     assert stoker.profile(One(), items=1, seconds=0.5).measured.times.count == 1
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("kind, processes", [(profiled.Sleeping, False), (profiled.Holding, True), (profiled.Releasing, False)])
 @in_one_of_five
 def test_threads_or_processes_are_recommended_by_what_the_source_does(kind, processes):

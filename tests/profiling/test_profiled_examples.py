@@ -61,6 +61,7 @@ def test_an_example_shows_what_it_is_and_nothing_wrong(name, expression, kind, d
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @in_one_of_five
 def test_the_example_that_needs_processes_is_told_so():
     profile = stoker.profile(eval("Parsed()", sources_of("worker_processes")), seconds=8)
