@@ -34,6 +34,7 @@ def test_importing_stoker_is_quick():
     assert min(float(python(measure)) for _ in range(TRIES)) < IMPORT_LIMIT_S
 
 
+@pytest.mark.slow
 def test_importing_stoker_patches_nothing():
     assert python("import stoker, keras; print(hasattr(keras.Model, 'fit_generator'))") == "False"
     assert python("import stoker.keras, keras; print(hasattr(keras.Model, 'fit_generator'))") == "True"

@@ -91,6 +91,7 @@ def test_what_is_measured_at_the_start_changes_no_result(eager_choice):
     assert eager_choice
 
 
+@pytest.mark.slow
 def test_arrays_are_fused_without_workers(eager_choice):
     x, y = (np.concatenate(parts) for parts in zip(*source(40), strict=True))
     train(model(), (x, y), batch_size=ROWS)
@@ -106,6 +107,7 @@ def test_a_batch_hook_forbids_fusing_and_hears_of_every_batch(eager_choice, hook
     assert heard == [*range(40)] * 2 and set(eager_choice) <= ({AHEAD} if are_ahead else set())
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_epochs_does_not_forbid_fusing(eager_choice, tmp_path):
     save = keras.callbacks.ModelCheckpoint(tmp_path / "m.weights.h5", save_weights_only=True)
     train(model(), source(40), callbacks=[save])
@@ -119,6 +121,7 @@ def test_batch_hooks_hear_of_groups_where_the_user_set_steps_per_execution():
     assert heard == [(4, 5 * ROWS), (9, 5 * ROWS), (11, 2 * ROWS)]
 
 
+@pytest.mark.slow
 def test_batches_read_before_an_error_of_the_source_are_trained_on():
     def fails():
         yield from source(7)
@@ -149,6 +152,7 @@ def test_without_workers_no_batch_is_pulled_before_the_step_that_needs_it(eager_
     assert not eager_choice and len(pulled) == 100
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="the step's own signature is that of JAX")
 def test_a_step_that_cannot_be_scanned_over_stays_single(eager_choice):
     import jax.numpy as jnp

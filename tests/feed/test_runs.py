@@ -148,6 +148,7 @@ def test_an_error_in_the_middle_of_a_run_comes_in_its_place():
     assert seen == list(range(LENGTH))
 
 
+@pytest.mark.slow
 @pytest.mark.workers_die
 @pytest.mark.parametrize("size", [3, 9_000])
 def test_a_kill_in_the_middle_of_a_run_changes_nothing(size, tmp_path):
