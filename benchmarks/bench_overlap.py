@@ -6,14 +6,29 @@ measured alone; the source sleeps (as one that reads a disk does), computes in n
 source the other. Each number is the median of five turns, each the second epoch of a
 call; all ways take turns.
 
-Results: two cores that did nothing else; PyTorch and TensorFlow were not measured so::
+Results: two cores that did nothing else, Python 3.11, Keras 3.15.1, JAX 0.10.2, PyTorch 2.13.0, TensorFlow 2.21.0; of JAX two runs::
 
     backend    the source         step ms make ms      stoker thread stoker 2 processes    keras generator
-    jax        sleeps                10.1    10.2               1.05               1.04               1.10
-    jax        computes in numpy     10.1    10.6               1.57               1.60               1.49
-    jax        holds the GIL         10.1     9.0               1.59               1.63               1.55
+    jax        sleeps                 9.4     9.6               1.00               0.97               1.09
+    jax        numpy                  9.4     9.4               1.06               1.07               1.07
+    jax        small numpy            9.4     9.4               1.04               1.08               1.04
+    jax        holds the GIL          9.4     9.1               1.05               1.03               1.06
+    jax        sleeps                 9.1     9.2               1.01               0.97               1.10
+    jax        numpy                  9.1     8.9               1.07               1.17               1.07
+    jax        small numpy            9.1     9.2               1.07               1.14               1.10
+    jax        holds the GIL          9.1     9.2               1.07               1.11               1.06
+    torch      sleeps                 8.0     8.2               1.00               0.89               2.02
+    torch      numpy                  8.0     7.8               1.02               1.00               2.10
+    torch      small numpy            8.0     8.0               1.38               0.99               2.03
+    torch      holds the GIL          8.0     8.1               1.80               0.98               2.07
+    tensorflow sleeps                11.1    11.2               1.01               0.97               1.04
+    tensorflow numpy                 11.1    11.0               1.02               1.00               1.15
+    tensorflow small numpy           11.1    11.0               1.09               1.10               1.26
+    tensorflow holds the GIL         11.1    11.1               1.03               1.01               1.06
 
-Where the source computes too, even processes do not overlap here, nor does Keras: why, in spite of a core for each, has not been found out.
+A step on JAX takes 1.09 cores of CPU time even with threads for one: on two cores that a source fills too, 1.05 is the least there can be.
+On PyTorch a step is many operations with Python between them, and a thread that wants the GIL every 10 us waits for that Python each time:
+processes are the remedy.
 
 How to read it: time a step over max(g, s); 1.00 is a perfect overlap, 2.00 none. Two cores: a source that computes and a step that uses both
 cores cannot overlap by more than the cores allow.
