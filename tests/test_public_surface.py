@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 import stoker
 
 IMPORT_LIMIT_S = 0.15

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import stoker
-from stoker.feed.faults import DEATHS_ON_ONE_BATCH, patience_s
+from stoker.feed.faults import DEATHS_ON_ONE_BATCH, DEATHS_WITHOUT_A_BATCH, Silence, patience_s
 from stoker.feed.inline import InlineLane
 from stoker.feed.messages import Died
 from stoker.testing import Counting
@@ -101,3 +101,11 @@ def test_patience_grows_with_slow_batches_and_obeys_the_caller():
     assert patience_s(None, 0.1) == 60.0
     assert patience_s(None, 10.0) == 200.0
     assert patience_s(5.0, 10.0) == 5.0
+
+
+def test_a_worker_that_dies_again_and_again_is_hopeless_only_while_nobody_answers():
+    silence = Silence(2)
+    for _ in range(3 * DEATHS_WITHOUT_A_BATCH):  # each at another batch, which the other worker makes then
+        assert not silence.died(0, 0.0)
+        silence.heard(1, 0.0)
+    assert [silence.died(0, 0.0) for _ in range(DEATHS_WITHOUT_A_BATCH)] == [False] * (DEATHS_WITHOUT_A_BATCH - 1) + [True]

@@ -12,7 +12,8 @@ from stoker.outcome import Failure
 DEATHS_ON_ONE_BATCH = 3
 """So many workers may die at one batch before it is given up; one death may be bad luck, three are the batch's doing."""
 DEATHS_WITHOUT_A_BATCH = 5
-"""So many times in a row a worker may die without having made anything."""
+"""So many times a worker may die while no answer comes from any: with what it held for its next message it takes batches along that it has
+made, so its own answers alone do not tell."""
 LEAST_TIMEOUT_S = 60.0
 TIMES_SLOWEST = 20
 
@@ -27,20 +28,21 @@ class Silence:
     def heard(self, worker: int, now_s: float) -> None:
         """A worker answered."""
         self._since_s[worker] = now_s
-        self._fruitless[worker] = 0
+        for other in range(len(self._fruitless)):
+            self._fruitless[other] = 0
 
     def asked(self, worker: int, now_s: float) -> None:
         """An idle worker was asked."""
         self._since_s[worker] = now_s
 
     def died(self, worker: int, now_s: float) -> bool:
-        """A worker died; True if it did so too often in a row."""
+        """A worker died; True if it did so too often while nothing was made."""
         self._since_s[worker] = now_s
         self._fruitless[worker] += 1
         return self._fruitless[worker] >= DEATHS_WITHOUT_A_BATCH
 
     def deaths(self, worker: int) -> int:
-        """How often a worker died in a row without an answer."""
+        """How often a worker died since there was an answer."""
         return self._fruitless[worker]
 
     def forgive(self, lost_s: float) -> None:
