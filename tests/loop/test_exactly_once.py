@@ -166,3 +166,18 @@ def test_arrays_shuffled_in_place_between_passes_are_not_changed_while_in_use(wo
     model = counting_model(True)
     model.fit_generator(InPlace(), epochs=30, verbose=0, workers=workers)
     assert counts(model) == [30] * LENGTH
+
+
+def test_a_training_asks_no_source_for_a_state_of_its_own():
+    class Loader:
+        def __iter__(self):
+            return iter([models.batch(number) for number in range(3)])
+
+        def state_dict(self):
+            raise AssertionError("nobody goes on from here")
+
+        def load_state_dict(self, state):
+            raise AssertionError("nobody goes on from here")
+
+    history = stoker.fit(models.small_model(), Loader(), validation_data=Loader(), epochs=2, verbose=0)
+    assert len(history.history["loss"]) == len(history.history["val_loss"]) == 2

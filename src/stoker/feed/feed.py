@@ -45,8 +45,7 @@ class Feed:
 
         with Feed(source, workers=4, processes=True, shuffle=True, seed=7) as feed:
             for _ in range(epochs):
-                for batch in feed.epoch():
-                    ...
+                for batch in feed.epoch(): ...
 
     Args:
         source: a Sequence, an iterator, a generator function, or an iterable of batches.
@@ -81,6 +80,8 @@ class Feed:
         """Called before ``on_epoch_end`` of the source; a training loop waits here until its last batch has been read."""
         self.on_stall: Callable[[str, float], None] | None = None
         """Called each second of a wait that is longer than 10 s, with what is waited for and for how long, in seconds."""
+        self.is_resumable = True
+        """Whether ``state_dict`` may be asked for: a training loop does not, and spares a source with states of its own telling them."""
         self._hub = hub
         self._owns_hub = owns_hub
         self._key = hub.new_key()
@@ -126,6 +127,7 @@ class Feed:
         options = dataclasses.replace(options, max_queue_size=min(options.max_queue_size, mine.max_queue_size))
         feed = Feed.__new__(Feed)
         feed._set_up(source, options, self._hub, owns_hub=False)
+        feed.is_resumable = self.is_resumable
         if self._pump is not None:
             feed._open()
         return feed
@@ -153,7 +155,7 @@ class Feed:
         self._ahead = ahead
         if self.options.auto:
             self.adaptation = Adaptation(self.window, self.meter, most=lane.workers, may_fork=HAS_FORK)
-        if isinstance(self.source, StreamSource | RestartableSource) and lane.name != "processes":
+        if self.is_resumable and isinstance(self.source, StreamSource | RestartableSource) and lane.name != "processes":
             self.source.remember_states(self.window.bound + 1)
 
     def _move(self, adaptation: Adaptation) -> Pump:
@@ -163,9 +165,7 @@ class Feed:
         self._pump.dispatch(self)
         return self._pump
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     def close(self) -> None:
