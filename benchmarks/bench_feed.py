@@ -8,85 +8,82 @@ the medians of five rounds are shown. `first` is the time from opening the loade
 time of the whole process tree per batch; `mem` the largest proportional memory (PSS) of the tree. Batches are looked at (one element of
 each array is read) and dropped.
 
-Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18, two cores that did nothing else, medians of 3; csv is newer than the others, and
-jpeg older than its longer turns::
+Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18, two cores that did nothing else, medians of 5::
 
     tiny: 32 x 16 float32 and 32 x 1 float32: 2 KB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process           480,365                26.20          1.00     0.00     0.00      24
-        keras threads         52,994                 2.89          0.11     0.00     0.02     329
-        keras processes       18,337                 1.00          0.04     0.03     0.08     341
-        torch numpy           11,808                 0.64          0.02     0.03     0.13     258
-        torch tensors            908                 0.05          0.00     0.05     1.28     263
-        grain processes        2,132                 0.12          0.00     0.50     0.91     334
-        stoker threads        99,805                 5.44          0.21     0.02     0.01      38
-        stoker processes      95,895                 5.23          0.20     0.18     0.02      87
-        stoker empty          33,700                 1.84          0.07     0.18     0.04      85
-
-    dict: A dict of 20 inputs and one of 3 targets, each 64 x 16 float32.
-        system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process            39,851                 9.88          1.00     0.00     0.03      24
-        keras threads          9,533                 2.36          0.24     0.00     0.12     331
-        keras processes        3,206                 0.79          0.08     0.02     0.45     343
-        torch numpy            4,035                 1.00          0.10     0.03     0.38     260
-        torch tensors            131                 0.03          0.00     0.08     7.95     263
-        grain processes          553                 0.14          0.01     0.55     3.27     440
-        stoker threads        11,270                 2.79          0.28     0.02     0.11      45
-        stoker processes      16,762                 4.15          0.42     0.18     0.09      89
-        stoker empty           6,530                 1.62          0.16     0.18     0.26      89
-
-    csv: 64 lines of 40 numbers, parsed in pure Python.
-        system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process             3,933                 0.93          1.00     0.02     0.26      31
-        keras threads          3,330                 0.79          0.85     0.01     0.31     329
-        keras processes        3,301                 0.78          0.84     0.03     0.49     341
-        torch numpy            4,242                 1.00          1.08     0.03     0.41     249
-        torch tensors            763                 0.18          0.19     0.04     1.61     254
-        grain processes        2,507                 0.59          0.64     0.56     0.64     350
-        stoker threads         3,285                 0.77          0.84     0.02     0.32      44
-        stoker processes       6,090                 1.44          1.55     0.19     0.32      85
-        stoker empty           5,559                 1.31          1.41     0.19     0.35      86
+        in-process           492,632                27.78          1.00     0.00     0.00      24
+        keras threads         57,534                 3.24          0.12     0.00     0.02     329
+        keras processes       17,736                 1.00          0.04     0.02     0.08     340
+        torch numpy           13,022                 0.73          0.03     0.03     0.12     258
+        torch tensors            908                 0.05          0.00     0.06     1.27     263
+        grain processes        2,076                 0.12          0.00     0.50     0.92     334
+        stoker threads       102,383                 5.77          0.21     0.01     0.01      38
+        stoker processes     100,990                 5.69          0.21     0.18     0.01      87
+        stoker empty          34,180                 1.93          0.07     0.18     0.04      85
 
     image: 64 x 224 x 224 x 3 float32: 38.5 MB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process               336                 5.31          1.00     0.01     3.01      62
-        keras threads            270                 4.27          0.80     0.02     7.04     428
-        keras processes            7                 0.12          0.02     0.23   206.25     555
-        torch numpy               14                 0.23          0.04     0.23   112.00     689
-        torch tensors             63                 1.00          0.19     0.10    31.41     568
-        grain processes            6                 0.09          0.02     2.17   415.00    3408
-        stoker threads           297                 4.70          0.88     0.02     6.70      73
-        stoker processes         233                 3.69          0.69     0.21     8.58     659
-        stoker empty             316                 5.00          0.94     0.20     5.92     506
+        in-process               331                 5.65          1.00     0.01     3.04      58
+        keras threads            276                 4.70          0.83     0.01     7.23     422
+        keras processes            8                 0.14          0.02     0.26   194.44     541
+        torch numpy               15                 0.25          0.04     0.23   116.67     672
+        torch tensors             59                 1.00          0.18     0.10    34.75     374
+        grain processes            6                 0.10          0.02     1.13   402.50    2812
+        stoker threads           308                 5.25          0.93     0.02     6.26     138
+        stoker processes         258                 4.39          0.78     0.21     7.83     659
+        stoker empty             341                 5.82          1.03     0.20     5.64     506
 
     uint8: 64 x 224 x 224 x 3 uint8: 9.6 MB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process             2,938                12.04          1.00     0.00     0.34      34
-        keras threads          2,732                11.20          0.93     0.01     0.68     454
-        keras processes           39                 0.16          0.01     0.08    41.03     415
-        torch numpy               44                 0.18          0.02     0.09    29.33     401
-        torch tensors            244                 1.00          0.08     0.06     7.77     353
-        grain processes           21                 0.09          0.01     0.95   122.73    2532
-        stoker threads         3,862                15.83          1.31     0.01     0.50     155
-        stoker processes       1,249                 5.12          0.43     0.19     1.56     226
-        stoker empty           2,375                 9.74          0.81     0.19     0.82     189
+        in-process             2,932                11.43          1.00     0.00     0.34      34
+        keras threads          2,832                11.04          0.97     0.01     0.64     453
+        keras processes           44                 0.17          0.01     0.08    35.45     434
+        torch numpy               52                 0.20          0.02     0.09    25.93     411
+        torch tensors            257                 1.00          0.09     0.06     7.28     367
+        grain processes           21                 0.08          0.01     0.85   121.90    2570
+        stoker threads         3,729                14.53          1.27     0.01     0.51     155
+        stoker processes       1,451                 5.66          0.49     0.19     1.29     226
+        stoker empty           3,030                11.81          1.03     0.18     0.60     189
+
+    dict: A dict of 20 inputs and one of 3 targets, each 64 x 16 float32.
+        system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
+        in-process            40,495                 9.97          1.00     0.00     0.02      24
+        keras threads         10,005                 2.46          0.25     0.00     0.11     330
+        keras processes        3,195                 0.79          0.08     0.02     0.45     342
+        torch numpy            4,060                 1.00          0.10     0.03     0.37     260
+        torch tensors            128                 0.03          0.00     0.07     8.23     263
+        grain processes          618                 0.15          0.02     0.52     2.99     442
+        stoker threads        11,958                 2.95          0.30     0.01     0.10      46
+        stoker processes      17,980                 4.43          0.44     0.18     0.09      89
+        stoker empty           6,643                 1.64          0.16     0.18     0.25      89
+
+    csv: 64 lines of 40 numbers, parsed in pure Python.
+        system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
+        in-process             4,024                 0.95          1.00     0.01     0.25      31
+        keras threads          3,502                 0.83          0.87     0.01     0.29     328
+        keras processes        3,350                 0.79          0.83     0.03     0.47     340
+        torch numpy            4,237                 1.00          1.05     0.03     0.41     249
+        torch tensors            793                 0.19          0.20     0.04     1.60     254
+        grain processes        2,570                 0.61          0.64     0.55     0.62     351
+        stoker threads         3,403                 0.80          0.85     0.02     0.31      44
+        stoker processes       6,435                 1.52          1.60     0.19     0.31      86
+        stoker empty           5,864                 1.38          1.46     0.19     0.33      86
 
     jpeg: 64 JPEG files of 256 x 256, decoded, resized to 160 x 160, half of them flipped.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process                16                 0.44          1.00     0.11    61.18      40
-        keras threads             26                 0.71          1.60     0.08    74.23     351
-        keras processes           23                 0.64          1.44     0.14    82.50     387
-        torch numpy               27                 0.73          1.64     0.15    75.71     301
-        torch tensors             29                 0.78          1.77     0.13    69.00     272
-        grain processes           37                 1.00          2.26     2.02    62.63     565
-        stoker threads            27                 0.73          1.66     0.11    71.79      68
-        stoker processes          30                 0.82          1.85     0.30    66.67     159
-        stoker empty              30                 0.81          1.83     0.31    68.67     149
+        in-process                17                 0.55          1.00     0.08    59.41      41
+        keras threads             29                 0.94          1.70     0.08    67.01     351
+        keras processes           27                 0.87          1.58     0.13    72.75     385
+        torch numpy               27                 0.90          1.63     0.14    72.29     306
+        torch tensors             30                 1.00          1.81     0.12    64.78     277
+        grain processes           30                 0.98          1.77     1.73    65.94     693
+        stoker threads            30                 0.98          1.78     0.10    64.06      78
+        stoker processes          36                 1.19          2.15     0.27    55.09     161
+        stoker empty              35                 1.14          2.06     0.27    57.69     151
 
 How to read it: `x best process peer` is the rate over that of the fastest of Keras, PyTorch and Grain with processes in the same run. What is
 cheap to make is fastest on threads or in process; processes pay where making a batch holds the GIL for longer than carrying it takes.
-In these turns of a second, Grain's 37 JPEG batches a second of 63 ms of CPU time each are more than two cores can make: part of them must have lain in its buffers, which
-it fills for two seconds before the first batch.
 """
 
 from __future__ import annotations

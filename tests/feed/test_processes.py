@@ -16,6 +16,7 @@ import pytest
 
 import stoker
 from stoker.feed.arena import Arena
+from stoker.feed.child import NICENESS
 from stoker.feed.crew import Crew
 from stoker.testing import Counting
 
@@ -374,3 +375,16 @@ def test_a_worker_does_not_take_the_core_from_whoever_gives_it_something_to_do()
             return np.array(os.sched_getscheduler(0))
 
     assert take(Policy()) == [os.SCHED_BATCH] and os.sched_getscheduler(0) != os.SCHED_BATCH
+
+
+@pytest.mark.skipif(not hasattr(os, "nice"), reason="has no niceness")
+def test_workers_give_way_to_the_caller():
+    class Nice(stoker.Sequence):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            return np.array([os.nice(0)])
+
+    with stoker.Feed(Nice(), workers=2, processes=True) as feed:
+        assert {int(batch[0]) for batch in feed} == {min(19, os.nice(0) + NICENESS)}
