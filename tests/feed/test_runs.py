@@ -340,6 +340,22 @@ def test_batches_are_asked_for_together_as_long_as_a_message_is_worth_it():
         assert meter_after(make_s).at_a_time(Window(bound, workers)) == expected, (make_s, bound, workers)
 
 
+@pytest.mark.parametrize(("lane", "make_s", "cpu_s", "waited", "expected"), [
+    ("threads", 2e-6, 2e-6, 0.5, 64),
+    ("threads", 2e-6, 2e-6, 0.1, 32),  # the consumer is slow enough for the next half to be made meanwhile
+    ("threads", 8e-6, 8e-6, 0.5, 32),  # threads may work beside each other
+    ("threads", 6e-5, 2e-6, 0.5, 13),  # they sleep
+    ("processes", 2e-6, 2e-6, 0.5, 32),
+])
+def test_a_consumer_in_want_of_trivial_batches_has_one_thread_make_all(lane, make_s, cpu_s, waited, expected):
+    now = [0.0]
+    meter = Meter(lane, 2, lambda: now[0])
+    meter.made(Got(0, 0, range(4), [None] * 4, [make_s] * 4, 4 * cpu_s, [0.0] * 4, [0.0] * 4))
+    began, now[0] = 1.0 - waited, 1.0
+    meter.waited(began, Window(64, 2))
+    assert meter.at_a_time(Window(64, 2)) == expected
+
+
 def test_batches_that_are_taken_together_are_counted_one_by_one():
     meter, window = Meter("threads", 1, lambda: 0.0), Window(4, 1)
     meter.taken_together([Ask(0, ticket, 0, ticket + 5, 0) for ticket in range(3)], window)

@@ -18,6 +18,10 @@ from stoker.feed.window import Window
 
 QUICK_S = 200e-6
 """A batch made faster than this costs about as much as a message and the wake-up of who gets it."""
+TRIVIAL_S = 4e-6
+"""CPU time of a thread for a batch, of which more than half is handing it over: threads beside each other are only in each other's way."""
+WANT = 0.25
+"""A consumer that waits for a larger share of its time uses batches as fast as they are made."""
 KEPT = 2000
 """So many of the latest batches of a stretch are in its timeline."""
 PROBES = 32
@@ -261,13 +265,22 @@ class Meter:
     def at_a_time(self, window: Window) -> int:
         """How many batches are asked for in one message.
 
-        Of those that take no longer than a message half of the bound; of others no more than leaves work for every worker.
+        Of those that take no longer than a message half of the bound; of others no more than leaves work for every worker. Of trivial ones
+        that threads make for a consumer in want all that the bound allows: one thread makes them while the consumer sleeps, and then
+        sleeps itself, which costs less than taking the GIL from one another.
         """
         worth_s = MESSAGE_S * self._made
         if self._make_s >= worth_s:
             return 1
+        if self.lane == "threads" and self._is_trivial() and self.wait_s > WANT * (self.clock() - self._began):
+            return window.bound
         most = window.bound // (2 if self._make_s < QUICK_S * self._made else window.active)
         return max(1, min(most, math.ceil(worth_s / self._make_s) if self._make_s else most))
+
+    def _is_trivial(self) -> bool:
+        """Whether a batch is so little work that a thread has little to do but to hand it over, and does not sleep meanwhile."""
+        most_s = TRIVIAL_S * self._made
+        return self._cpu_s < most_s and self._make_s < 4 * most_s
 
     def slowest_usual_s(self) -> float:
         """The 99th percentile of recent make times (nearest rank); 0 before the first."""
