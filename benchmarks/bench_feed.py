@@ -12,15 +12,15 @@ Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18,
 
     tiny: 32 x 16 float32 and 32 x 1 float32: 2 KB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process           492,632                27.78          1.00     0.00     0.00      24
-        keras threads         57,534                 3.24          0.12     0.00     0.02     329
-        keras processes       17,736                 1.00          0.04     0.02     0.08     340
-        torch numpy           13,022                 0.73          0.03     0.03     0.12     258
-        torch tensors            908                 0.05          0.00     0.06     1.27     263
-        grain processes        2,076                 0.12          0.00     0.50     0.92     334
-        stoker threads       102,383                 5.77          0.21     0.01     0.01      38
-        stoker processes     100,990                 5.69          0.21     0.18     0.01      87
-        stoker empty          34,180                 1.93          0.07     0.18     0.04      85
+        in-process           483,602                30.71          1.00     0.00     0.00      24
+        keras threads         55,703                 3.54          0.12     0.00     0.02     329
+        keras processes       15,746                 1.00          0.03     0.02     0.09     341
+        torch numpy           11,802                 0.75          0.02     0.03     0.12     258
+        torch tensors            862                 0.05          0.00     0.05     1.31     263
+        grain processes        2,084                 0.13          0.00     0.51     0.91     334
+        stoker threads       115,645                 7.34          0.24     0.02     0.01      38
+        stoker processes      97,340                 6.18          0.20     0.18     0.02      87
+        stoker empty          34,244                 2.17          0.07     0.18     0.04      85
 
     image: 64 x 224 x 224 x 3 float32: 38.5 MB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
@@ -81,6 +81,10 @@ Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18,
         stoker threads            30                 0.98          1.78     0.10    64.06      78
         stoker processes          36                 1.19          2.15     0.27    55.09     161
         stoker empty              35                 1.14          2.06     0.27    57.69     151
+
+Tiny and dict lie at what two cores can do: a tiny batch takes 6 us of the consumer's CPU time (1 of it this benchmark's look) and 8.6 of a worker's
+(2 for seeding, 1 for the source), a dict of 23 arrays 36 us (10 for the look) and 48 (18 for the source). The rest of the 20 and 107 us
+that two cores have in that time goes into waking up: about 50 us each time that one waits for the other.
 
 How to read it: `x best process peer` is the rate over that of the fastest of Keras, PyTorch and Grain with processes in the same run. What is
 cheap to make is fastest on threads or in process; processes pay where making a batch holds the GIL for longer than carrying it takes.
