@@ -12,7 +12,7 @@ from stoker.feed.arena import Arena
 from stoker.feed.empty import OFFER
 from stoker.feed.parcel import Packer, Unpacker
 
-SHAPE = (64, 512)
+SHAPE = (64, 1024)
 
 
 class Filled(stoker.Sequence):
@@ -160,12 +160,12 @@ def test_what_is_offered_is_let_go_with_its_batch(arena):
     packer.begin(0)
     OFFER.set(packer.offer)
     try:
-        x = stoker.empty((4, 4))
+        x = stoker.empty((200, 200))
         packer.pack((x, x))
     finally:
         OFFER.set(None)
     assert packer.is_kept()
-    assert packer.offer((4,), np.dtype(float)) is None, "nothing is offered to a source that keeps"
+    assert packer.offer((100_000,), np.dtype(float)) is None, "nothing is offered to a source that keeps"
 
 
 def test_slots_that_nobody_holds_are_given_back_when_the_feed_closes():
@@ -181,3 +181,14 @@ def test_slots_that_nobody_holds_are_given_back_when_the_feed_closes():
         assert os.fstat(fd).st_blocks * 512 <= 2 << 20 and (kept == 0).all()
     finally:
         os.close(fd)
+
+
+def test_nothing_is_offered_for_batches_that_travel_in_runs(arena):
+    packer = Packer(arena)
+    packer.begin(0)
+    assert packer.offer((100,), np.dtype(float)) is None, "nothing is known of the batch yet"
+    packer.pack((np.zeros(100),))
+    assert packer.offer((100,), np.dtype(float)) is None, "such batches travel in runs"
+    packer.pack((np.zeros(100_000), np.zeros(100)))
+    assert packer.offer((100,), np.dtype(float)) is not None, "they are too large for that, and one copy less is one copy less"
+    assert packer.offer((100_000,), np.dtype(float)) is not None

@@ -249,7 +249,7 @@ def test_an_array_from_stoker_empty_crosses_without_a_copy_and_is_right():
             return 20
 
         def __getitem__(self, index):
-            x = stoker.empty((64, 100), np.float32)
+            x = stoker.empty((64, 2000), np.float32)
             x[:] = index
             stoker.empty(10)
             y = stoker.empty(64, "int64")
@@ -259,7 +259,7 @@ def test_an_array_from_stoker_empty_crosses_without_a_copy_and_is_right():
     for way in ({"workers": 0}, {"workers": 2}, {"workers": 2, "processes": True}):
         with stoker.Feed(Built(), **way) as feed:
             for index, (x, y) in enumerate(feed.epoch()):
-                assert x["whole"].shape == (64, 100) and x["part"].shape == (64, 99)
+                assert x["whole"].shape == (64, 2000) and x["part"].shape == (64, 1999)
                 assert (x["whole"] == index).all() and (x["part"] == index).all() and (y == -index).all()
                 assert x["again"] is not None and (x["again"] == index).all()
 

@@ -168,7 +168,7 @@ def test_a_kill_in_the_middle_of_a_run_changes_nothing(size, tmp_path):
 
 def test_batches_built_in_slots_and_others_take_turns():
     def built(number):
-        x = stoker.empty(50, np.float32)
+        x = stoker.empty(100_000, np.float32)
         x[:] = number
         return x
 

@@ -13,6 +13,7 @@ memory that is passed in.
 from __future__ import annotations
 
 import gc
+import math
 import pickle
 import threading
 import weakref
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stoker.feed.arena import ALIGNMENT, Arena
-from stoker.feed.plan import Arrays, Assemble, Layout, Plan, assembler, gatherer, structure
+from stoker.feed.plan import LEASED_BYTES, Arrays, Assemble, Layout, Plan, assembler, gatherer, structure
 
 IN_BAND_BYTES = 512
 """Buffers of pickled objects that are smaller travel within the pickle."""
@@ -80,10 +81,15 @@ class Packer:
             self.offered.clear()
 
     def offer(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any] | None:
-        """Memory for ``stoker.empty``; None where it cannot lie in a slot, and on other threads than the one that makes the batch."""
+        """Memory for ``stoker.empty``; None where it cannot lie in a slot, and on other threads than the one that makes the batch.
+
+        None also where batches travel in runs: to copy a batch to others of its form takes less than a message for each.
+        """
         if dtype.hasobject or not self._may_offer or threading.get_ident() != self._thread:
             return None
-        size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+        size = dtype.itemsize * math.prod(shape)
+        if size <= LEASED_BYTES and (self._latest is None or self._latest.layout.room > 1):
+            return None
         array: NDArray[Any] = np.ndarray(shape, dtype, self._arena.memory, self._reserve(size))
         self.offered.append(weakref.ref(array))
         return array

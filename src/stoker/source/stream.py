@@ -116,16 +116,19 @@ class RestartableSource:
         close = getattr(self._pass.original, "close", None) if self._pass else None
         if close is not None:
             close()
-        entry, self._entry = self._entry, None
-        tells = _tells_state(self.original)
-        if entry and entry[0] == pass_number and tells:
-            self.original.load_state_dict(deepcopy(entry[2]))
-        current = self._pass = StreamSource(self._begin(), self.label, self.original if tells else None)
+        entry = self._entry if self._entry is not None and self._entry[0] == pass_number else None
+        self._entry = None
+        keeper = self.original if _tells_state(self.original) else None
+        if entry is not None and keeper is not None:
+            keeper.load_state_dict(deepcopy(entry[2]))
+        current = self._pass = StreamSource(self._begin(), self.label, keeper)
         self._pass_number = pass_number
         if self._remembered:
             current.remember_states(self._remembered)
-        if entry and entry[0] == pass_number:
-            current.begin_at(*entry[1:]) if tells else current.go_to(*entry)
+        if entry is not None and keeper is not None:
+            current.begin_at(*entry[1:])
+        elif entry is not None:
+            current.go_to(*entry)
 
     def remember_states(self, items: int) -> None:
         """As in ``StreamSource``, for each pass; the state is that of the iterable where it tells one, else that of its iterator."""
