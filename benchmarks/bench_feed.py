@@ -8,19 +8,19 @@ the medians of five rounds are shown. `first` is the time from opening the loade
 time of the whole process tree per batch; `mem` the largest proportional memory (PSS) of the tree. Batches are looked at (one element of
 each array is read) and dropped.
 
-Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18, two cores that did nothing else, medians of 5::
+Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18, two cores that did nothing else, medians of 5; tiny and dict in a run of their own::
 
     tiny: 32 x 16 float32 and 32 x 1 float32: 2 KB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process           483,602                30.71          1.00     0.00     0.00      24
-        keras threads         55,703                 3.54          0.12     0.00     0.02     329
-        keras processes       15,746                 1.00          0.03     0.02     0.09     341
-        torch numpy           11,802                 0.75          0.02     0.03     0.12     258
-        torch tensors            862                 0.05          0.00     0.05     1.31     263
-        grain processes        2,084                 0.13          0.00     0.51     0.91     334
-        stoker threads       115,645                 7.34          0.24     0.02     0.01      38
-        stoker processes      97,340                 6.18          0.20     0.18     0.02      87
-        stoker empty          34,244                 2.17          0.07     0.18     0.04      85
+        in-process           476,972                29.25          1.00     0.00     0.00      24
+        keras threads         55,765                 3.42          0.12     0.00     0.02     328
+        keras processes       16,308                 1.00          0.03     0.02     0.08     340
+        torch numpy           12,843                 0.79          0.03     0.03     0.12     258
+        torch tensors            840                 0.05          0.00     0.05     1.35     263
+        grain processes        1,992                 0.12          0.00     0.51     0.94     334
+        stoker threads       129,172                 7.92          0.27     0.02     0.01      37
+        stoker processes      97,281                 5.97          0.20     0.18     0.02      87
+        stoker empty          80,397                 4.93          0.17     0.18     0.02      87
 
     image: 64 x 224 x 224 x 3 float32: 38.5 MB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
@@ -48,15 +48,15 @@ Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18,
 
     dict: A dict of 20 inputs and one of 3 targets, each 64 x 16 float32.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process            40,495                 9.97          1.00     0.00     0.02      24
-        keras threads         10,005                 2.46          0.25     0.00     0.11     330
-        keras processes        3,195                 0.79          0.08     0.02     0.45     342
-        torch numpy            4,060                 1.00          0.10     0.03     0.37     260
-        torch tensors            128                 0.03          0.00     0.07     8.23     263
-        grain processes          618                 0.15          0.02     0.52     2.99     442
-        stoker threads        11,958                 2.95          0.30     0.01     0.10      46
-        stoker processes      17,980                 4.43          0.44     0.18     0.09      89
-        stoker empty           6,643                 1.64          0.16     0.18     0.25      89
+        in-process            39,590                10.19          1.00     0.00     0.03      24
+        keras threads          9,558                 2.46          0.24     0.00     0.12     331
+        keras processes        3,184                 0.82          0.08     0.03     0.44     342
+        torch numpy            3,885                 1.00          0.10     0.03     0.39     260
+        torch tensors            126                 0.03          0.00     0.08     8.25     263
+        grain processes          584                 0.15          0.01     0.56     3.18     443
+        stoker threads        11,502                 2.96          0.29     0.02     0.10      46
+        stoker processes      17,140                 4.41          0.43     0.18     0.09      89
+        stoker empty          12,528                 3.23          0.32     0.18     0.12      89
 
     csv: 64 lines of 40 numbers, parsed in pure Python.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
