@@ -49,7 +49,7 @@ Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18,
     dict: A dict of 20 inputs and one of 3 targets, each 64 x 16 float32.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
         in-process            39,590                10.19          1.00     0.00     0.03      24
-        keras threads          9,558                 2.46          0.24     0.00     0.12     331
+        keras threads          9,558                 2.46          0.24     0.00     0.12     330
         keras processes        3,184                 0.82          0.08     0.03     0.44     342
         torch numpy            3,885                 1.00          0.10     0.03     0.39     260
         torch tensors            126                 0.03          0.00     0.08     8.25     263
