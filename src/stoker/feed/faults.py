@@ -28,8 +28,7 @@ class Silence:
     def heard(self, worker: int, now_s: float) -> None:
         """A worker answered."""
         self._since_s[worker] = now_s
-        for other in range(len(self._fruitless)):
-            self._fruitless[other] = 0
+        self._fruitless = [0] * len(self._fruitless)
 
     def asked(self, worker: int, now_s: float) -> None:
         """An idle worker was asked."""

@@ -219,11 +219,7 @@ class Meter:
     def taken(self, ask: Ask, window: Window) -> None:
         """The batch of an ask is handed out; more may lie ready in the window."""
         self.batches += 1
-        now_s, wait_s = self.clock(), self.wait_s  # as in ``_look``: this is for every batch, and a call takes as long as all else here
-        own_s = now_s - self._taken_s - wait_s + self._waited_s
-        if own_s > self._longest_s:
-            self._longest_s = own_s
-        self._taken_s, self._waited_s = now_s, wait_s
+        now_s, wait_s = self._look()
         self._takes.append((ask[1], ask[3], now_s, wait_s, len(window.ready_payloads)))  # not the ask: its item may be large
 
     def taken_together(self, asks: Sequence[Ask], window: Window) -> None:

@@ -88,7 +88,8 @@ class _Fit:
         """Run the epochs from number ``first`` on."""
         plan = self._plan
         plan.feed.plan(epochs=plan.epochs - first, steps=plan.steps)
-        plan.feed.before_pass_end, plan.feed.is_resumable = self._session.wait, False
+        plan.feed.is_resumable = False
+        plan.feed.before_pass_end = self._session.wait
         plan.feed.on_stall = plan.reporter.stalled
         with plan.feed, self._open_feeds:
             for epoch in range(first, plan.epochs):
