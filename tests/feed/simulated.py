@@ -12,7 +12,7 @@ from collections import deque
 import numpy as np
 
 import stoker
-from stoker.feed.messages import Got
+from stoker.feed.messages import Died, Got
 from stoker.outcome import Ended, Value
 
 TINY_S = 1e-9
@@ -107,6 +107,7 @@ class SimulatedLane:
         self.inbox = [deque() for _ in range(workers)]
         self.job = [None] * workers
         self.schedule = [[0.0, 0.0] for _ in range(workers)]
+        self.dead = set()
         world.lanes.append(self)
 
     def begin(self, number):
@@ -150,11 +151,24 @@ class SimulatedLane:
             self.replies.append(Got(number, ask.source, (ask.ticket,), (made,), (make_s,), cost.cpu_s, (began_s,), (cross_s,)))
 
     def send(self, worker, asks):
+        assert worker not in self.dead, "who is dead can be asked only once another is in its place"
         self.inbox[worker].extend(asks)
+
+    def kill(self, *workers):
+        """Workers die at the same moment, with all that they were asked for, and this is noticed at the next look."""
+        self.replies += [Died(worker, "killed") for worker in workers]
+
+    def replace(self, worker):
+        self.dead.remove(worker)
 
     def receive(self, timeout_s):
         self.world.advance(timeout_s, self)
         replies, self.replies = self.replies, []
+        for reply in replies:
+            if isinstance(reply, Died):
+                self.dead.add(reply.worker)
+                self.inbox[reply.worker].clear()
+                self.job[reply.worker] = None
         return replies
 
     def add_source(self, key, source):

@@ -356,6 +356,26 @@ def test_a_consumer_in_want_of_trivial_batches_has_one_thread_make_all(lane, mak
     assert meter.at_a_time(Window(64, 2)) == expected
 
 
+@pytest.mark.parametrize(("lane", "make_us", "own_us", "cores", "expected"), [
+    ("processes", 48, 36, 2, 1),  # two workers and the consumer would take turns on two cores
+    ("processes", 48, 36, 3, 2),
+    ("processes", 48, 36, 1, 1),
+    ("processes", 5, 50, 2, 1),
+    ("processes", 250, 57, 2, 3),  # the consumer hardly needs a core
+    ("threads", 48, 36, 2, 3),
+])
+def test_quick_batches_are_made_by_no_more_workers_than_have_a_core(lane, make_us, own_us, cores, expected):
+    now = [0.0]
+    meter, window = Meter(lane, 3, lambda: now[0], cores), Window(10, 3)
+    assert meter.makers(window) == 3, "before the first batch"
+    meter.made(Got(0, 0, range(4), [None] * 4, [make_us * 1e-6] * 4, 0.0, [0.0] * 4, [0.0] * 4))
+    meter.taken_together([Ask(0, ticket, 0, ticket, 0) for ticket in range(4)], window)
+    began, now[0] = 4 * own_us * 1e-6, 4 * own_us * 1e-6 + 1.0
+    meter.waited(began, window)
+    assert meter.makers(window) == expected
+    assert meter.look().makers == expected
+
+
 def test_batches_that_are_taken_together_are_counted_one_by_one():
     meter, window = Meter("threads", 1, lambda: 0.0), Window(4, 1)
     meter.taken_together([Ask(0, ticket, 0, ticket + 5, 0) for ticket in range(3)], window)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulated import Cost, Priced, build, train
 
+import stoker
 from stoker.feed.advice import CHEAPER, verdict
 
 MS = 1e-3
@@ -156,3 +157,18 @@ def inline(world, cost):
 
     make_s = cost.wait_s + cost.cpu_s
     return FeedFigures("inline", 0, 100, 100 * (make_s + STEP_S), 100 * make_s, 100 * make_s, 100 * cost.cpu_s, 100)
+
+
+@pytest.mark.workers_die
+@pytest.mark.parametrize("killed", [(0, 1), (1, 0), (2, 0, 1), (1,)])
+def test_workers_that_die_at_once_are_all_replaced_before_one_is_asked_again(machine, killed):
+    world = machine()
+    with stoker.Feed(Priced(Cost(cpu_s=0.1 * MS), length=60), workers=3, processes=True) as feed:
+        epoch = feed.epoch()
+        made = [next(epoch).item() for _ in range(30)]
+        world.advance(1.0)
+        world.lanes[0].kill(*killed)
+        made += [next(epoch).item() for _ in range(5)]  # asks for five more, of one worker
+        feed.meter.take()  # as if none had been made: what that one had goes to several
+        made += [batch.item() for batch in epoch]
+    assert made == list(range(60))

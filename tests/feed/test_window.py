@@ -28,9 +28,9 @@ class Crowd:
         self.open: list[deque[Ask]] = [deque() for _ in range(workers)]
         self.made: list[int] = []
 
-    def hand_out(self, together: bool = False) -> None:
-        given = self.window.assign(together)
-        assert not together or len(given) <= 1
+    def hand_out(self, makers: int = 0) -> None:
+        given = self.window.assign(makers)
+        assert not makers or len(given) <= 1 and all(worker < makers for worker in given)
         for worker, asks in given.items():
             self.open[worker].extend(asks)
 
@@ -81,7 +81,7 @@ def test_any_order_of_answers_and_deaths_gives_each_batch_once_in_order(bound, w
             taken += map(plain, values)
         elif event.startswith("issue"):
             issue(window, min(number, window.room))
-            crowd.hand_out(event == "issue together")
+            crowd.hand_out(min(number + 1, workers) if event == "issue together" else 0)
         window.check()
         assert window.next_new - window.next_out <= bound
     crowd.hand_out()

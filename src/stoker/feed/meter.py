@@ -15,6 +15,7 @@ from typing import NamedTuple
 from stoker.feed.crowding import since, worker_times
 from stoker.feed.messages import MESSAGE_S, Ask, Got
 from stoker.feed.window import Window
+from stoker.machine import usable_cores
 
 QUICK_S = 200e-6
 """A batch made faster than this costs about as much as a message and the wake-up of who gets it."""
@@ -22,6 +23,8 @@ TRIVIAL_S = 4e-6
 """CPU time of a thread for a batch, of which more than half is handing it over: threads beside each other are only in each other's way."""
 WANT = 0.25
 """A consumer that waits for a larger share of its time uses batches as fast as they are made."""
+SHARED = 0.75
+"""What cores give to more processes than they are, which wait for one another in turn: the rest goes into waking up."""
 KEPT = 2000
 """So many of the latest batches of a stretch are in its timeline."""
 PROBES = 32
@@ -101,6 +104,7 @@ class FeedFigures:
         ran_s: how long the workers had a core, starting included; summed over them. 0 where the system does not tell.
         queued_s: how long they were ready to run and had none.
         auto_limit: what kept a feed that chooses its workers itself from having more; empty where nothing did.
+        few: so many of the workers are asked for batches, where the others would have no core beside the consumer; 0 for all.
     """
 
     lane: str
@@ -122,6 +126,7 @@ class FeedFigures:
     ran_s: float = 0.0
     queued_s: float = 0.0
     auto_limit: str = ""
+    few: int = 0
 
     @property
     def wait_share(self) -> float:
@@ -137,8 +142,8 @@ class FeedFigures:
 
     @property
     def makers(self) -> int:
-        """How many workers make batches: all, or the one that owns the source."""
-        return 1 if self.single_owner else max(1, self.workers)
+        """How many workers make batches: all, those that have a core, or the one that owns the source."""
+        return 1 if self.single_owner else max(1, self.few or self.workers)
 
     @property
     def crowded(self) -> float:
@@ -154,17 +159,20 @@ class Meter:
         lane: the lane's name.
         workers: how many workers it has.
         clock: seconds, as ``time.perf_counter``: workers stamp their answers with that.
+        cores: that this process may use; None asks the system.
     """
 
     RECENT = 256
 
-    def __init__(self, lane: str, workers: int, clock: Callable[[], float]) -> None:
+    def __init__(self, lane: str, workers: int, clock: Callable[[], float], cores: int | None = None) -> None:
         self.lane = lane
         self.workers = workers
         self.is_auto = False
         self.auto_limit = ""
         self.single_owner = False
         self.clock = clock
+        self._few = 0
+        self._cores = usable_cores() if cores is None else cores
         self.recent_make_s: deque[float] = deque(maxlen=self.RECENT)
         self._makes: deque[tuple[int, Sequence[int], Sequence[float], Sequence[float], Sequence[float]]] = deque()
         """Of each run of answers the worker, tickets, beginnings, and seconds of making and crossing."""
@@ -242,11 +250,12 @@ class Meter:
         """The consumer has waited for a batch. Which workers had nothing to do meanwhile, for want of slots?"""
         now_s = self.clock()
         self.wait_s += now_s - began_s
-        if window.room > 0 or window.owner is not None or window.active < 2:
+        workers = self._few or window.active
+        if window.room > 0 or window.owner is not None or workers < 2:
             return
         idle_s = sum(
-            now_s - max(began_s, self._free_s.get(worker, began_s)) for worker in range(window.active) if not window.open_asks(worker))
-        self._slots_s += max(0.0, idle_s) / (window.active - 1)  # one of them was at the batch that was waited for
+            now_s - max(began_s, self._free_s.get(worker, began_s)) for worker in range(workers) if not window.open_asks(worker))
+        self._slots_s += max(0.0, idle_s) / (workers - 1)  # one of them was at the batch that was waited for
 
     @property
     def wants_probe(self) -> bool:
@@ -273,6 +282,20 @@ class Meter:
         most = window.bound // (2 if self._make_s < QUICK_S * self._made else window.active)
         return max(1, min(most, math.ceil(worth_s / self._make_s) if self._make_s else most))
 
+    def makers(self, window: Window) -> int:
+        """How many workers are asked for batches that are asked for several at a time.
+
+        Where each worker cannot have a core of its own beside the consumer, no more than can, if they make about as much as all would.
+        """
+        self._few = 0
+        spare = max(1, self._cores - 1)
+        if self.lane == "processes" and spare < window.active and self.batches and self._made:
+            make_s = (self._make_s + self._cross_s) / self._made
+            own_s = (self.clock() - self._began - self.wait_s) / self.batches
+            if make_s <= spare * max(own_s, (make_s + own_s) / (SHARED * self._cores)):
+                self._few = spare
+        return self._few or window.active
+
     def _is_trivial(self) -> bool:
         """Whether a batch is so little work that a thread has little to do but to hand it over, and does not sleep meanwhile."""
         most_s = TRIVIAL_S * self._made
@@ -289,7 +312,7 @@ class Meter:
         return FeedFigures(
             self.lane, self.workers, self.batches, self.clock() - self._began, self.wait_s, self._make_s, self._cpu_s,
             self._made, self._cross_s, self._held / self._probes if self._probes >= FEWEST_PROBES else None, self.is_auto, self._deaths,
-            self._last_death, self.single_owner, self._slots_s, self._longest_s, ran_s, queued_s, self.auto_limit)
+            self._last_death, self.single_owner, self._slots_s, self._longest_s, ran_s, queued_s, self.auto_limit, self._few)
 
     def timeline(self) -> Timeline:
         """The latest batches of this stretch."""

@@ -96,8 +96,9 @@ class Pump:
         desk.fill()
         if not desk.window.has_waiting:
             return
-        now_s = self.clock()
-        for worker, asks in desk.window.assign(desk.meter.at_a_time(desk.window) > 1).items():
+        now_s, meter = self.clock(), desk.meter
+        makers = meter.makers(desk.window) if meter.at_a_time(desk.window) > 1 else 0
+        for worker, asks in desk.window.assign(makers).items():
             if self._open_asks(worker) == len(asks):
                 self._silence.asked(worker, now_s)
             self.lane.send(worker, asks)
@@ -142,19 +143,24 @@ class Pump:
             self._take_up(lane.make(ask))
 
     def _handle_all(self, replies: list[Reply]) -> None:
-        """Take up every reply, and only then raise what is wrong with one of them."""
+        """Take up every reply, and only then ask for what was lost, and raise what is wrong with one of them."""
         trouble: WorkerDied | None = None
+        has_died = False
         for reply in replies:
             if isinstance(reply, Got):
                 self._silence.heard(reply.worker, self.clock())
                 self._take_up(reply)
                 continue
+            has_died = True
             try:
                 self._bury(reply)
             except WorkerDied as error:
                 trouble = error
         if trouble is not None:
             raise trouble
+        if has_died:  # not before each of the dead has been replaced: the lane would start a worker for one that is asked too early
+            for desk in self._desks.values():
+                self.dispatch(desk)
 
     def _take_up(self, reply: Got) -> None:
         """Answers of one worker for one source."""
@@ -185,7 +191,7 @@ class Pump:
         return payloads
 
     def _bury(self, event: Died) -> None:
-        """A worker died: what it was at is counted, what it had is asked again, and another takes its place."""
+        """A worker died: what it was at is counted, what it had waits to be asked again, and another takes its place."""
         hopeless = self._silence.died(event.worker, self.clock())
         source, at = event.at or (None, None)
         for key, desk in self._desks.items():
@@ -204,8 +210,6 @@ class Pump:
             label = next(iter(self._desks.values())).source.label
             raise died_error(None, event, self._silence.deaths(event.worker), label)
         self.lane.replace(event.worker)
-        for desk in self._desks.values():
-            self.dispatch(desk)
 
     def _tick_s(self, desk: Desk) -> float:
         return TICK_S if desk.timeout_s is None else min(TICK_S, desk.timeout_s / 4)

@@ -76,14 +76,14 @@ class Window:
         self._asks.update(zip(tickets, asks, strict=True))
         self._waiting.extend(tickets)
 
-    def assign(self, together: bool = False) -> dict[int, list[Ask]]:
+    def assign(self, makers: int = 0) -> dict[int, list[Ask]]:
         """Give every waiting ticket to the worker that has the fewest; asks by worker, in order.
 
         Args:
-            together: give them all to one worker, in one message; for batches that cost less than a message.
+            makers: give them all to one of so many workers, in one message; for batches that cost less than a message.
         """
         given: dict[int, list[Ask]] = {}
-        owner = self._least_busy() if together and self.owner is None else self.owner
+        owner = self._least_busy(makers) if makers and self.owner is None else self.owner
         if owner is not None:
             if self._waiting:
                 self._assigned[owner].extend(self._waiting)
@@ -92,7 +92,7 @@ class Window:
             return given
         while self._waiting:
             ticket = self._waiting.popleft()
-            worker = self._least_busy()
+            worker = self._least_busy(self.active)
             self._assigned[worker].append(ticket)
             given.setdefault(worker, []).append(self._asks[ticket])
         return given
@@ -105,8 +105,8 @@ class Window:
         self._assigned[0].append(ticket)
         return self._asks[ticket]
 
-    def _least_busy(self) -> int:
-        lengths = list(map(len, self._assigned[:self.active]))
+    def _least_busy(self, makers: int) -> int:
+        lengths = list(map(len, self._assigned[:makers]))
         return lengths.index(min(lengths))
 
     def got(self, worker: int, tickets: Sequence[int], payloads: Sequence[Any]) -> int:
