@@ -94,7 +94,7 @@ def test_a_factory_a_class_and_a_source_are_found(folder, place):
     done = profile(folder, place, "--seconds", "2.5", "--items", "30")
     assert done.returncode == 0, done.stderr
     assert "Digits: 20 batches in a pass" in done.stdout
-    assert "Digits.luck (Generator) is copied to each worker process" in " ".join(done.stdout.split())
+    assert "worker processes seed Digits.luck (Generator) for each item" in " ".join(done.stdout.split())
     assert "stoker.fit(model, source, workers=" in done.stdout
 
 

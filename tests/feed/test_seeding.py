@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import pytest
+
+import stoker
+from stoker.testing import Counting
 
 HEAD = """
     import copy, json, os, pickle, sys, threading
@@ -102,3 +107,48 @@ def test_an_item_that_draws_nothing_does_not_seed(way):
         print(json.dumps(random.Random.getstate(kept) != before))
     """)
     assert seeded == (way == "eager")
+
+
+class Drawing(Counting):
+    """Draws from all that a script may have imported by name, or made for itself."""
+
+    def __init__(self, length=9):
+        super().__init__(length)
+        self.draws = [
+            random.random, random.gauss, np.random.rand, np.random.mtrand._rand.normal, np.random.default_rng(3).random,
+            np.random.RandomState(3).rand, np.random.Generator(np.random.MT19937(3)).normal,
+            np.random.RandomState(np.random.PCG64(3)).normal, random.Random(3).random]
+        self.draws[1:2] = [lambda: random.gauss(0, 1)]
+
+    def __getitem__(self, index):
+        return np.array([draw() for draw in self.draws])
+
+
+def drawn(source, epochs=2, **options):
+    with stoker.Feed(source, processes=True, seed=5, **options) as feed:
+        return np.stack([batch for _ in range(epochs) for batch in feed.epoch()])
+
+
+def test_workers_never_draw_the_same_from_what_the_source_holds():
+    found = drawn(Drawing(), workers=3)
+    for place, column in enumerate(found.T):
+        assert len(set(column)) == len(found), f"draw {place}"
+    assert len(set(found.ravel())) == found.size, "nor one generator what another does"
+
+
+def test_what_they_draw_does_not_depend_on_how_many_they_are():
+    expected = drawn(Drawing(), workers=1)
+    assert (drawn(Drawing(), workers=2) == expected).all()
+    assert (drawn(Drawing(), workers=2, max_queue_size=3) == expected).all()
+
+
+def test_the_generator_of_a_stream_goes_on_as_it_would_alone():
+    def stream(luck=np.random.default_rng(3)):  # noqa: B008
+        for _ in range(6):
+            yield luck.random(2)
+
+    def alone():
+        luck = np.random.default_rng(3)
+        return np.stack([luck.random(2) for _ in range(6)])
+
+    assert (drawn(stream, epochs=1, workers=2) == alone()).all()

@@ -51,6 +51,17 @@ class NumpyGenerator(Noise):
         return self.luck.normal(size=(4, 3))
 
 
+class LateGenerator(Noise):
+    """Makes its generator when it is first needed: each worker one of its own, and all alike."""
+
+    luck = None
+
+    def draw(self):
+        if self.luck is None:
+            self.luck = np.random.default_rng(3)
+        return self.luck.normal(size=(4, 3))
+
+
 class PythonRandom(Noise):
     def __init__(self):
         super().__init__()

@@ -125,9 +125,9 @@ def test_a_copied_generator_is_caught_however_long_processes_take_to_start(monke
     monkeypatch.setattr("stoker.feed.processes.ProcessLane", lambda *sizes: SlowToStart(*sizes, looks=40))
     seconds = itertools.count()
     question = chance.Question(
-        lambda: opened(profiled.NumpyGenerator), lambda: opened(profiled.NumpyGenerator), ((0, 0), (0, 1)), None, 1.0, True,
+        lambda: opened(profiled.LateGenerator), lambda: opened(profiled.LateGenerator), ((0, 0), (0, 1)), None, 1.0, True,
         lambda: float(next(seconds)))
-    assert chance._is_copied(question) is True
+    assert chance._in_processes(question) == (True, False)
 
 
 def test_a_worker_that_dies_is_not_waited_for():

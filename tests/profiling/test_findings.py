@@ -89,6 +89,7 @@ def test_predict_and_endless_sources_are_called_as_they_must_be():
     ({"memory": Memory(5e6, 0.0)}, "cache"),
     ({"travel": Travel(False, where="Digits.db", got="Connection")}, "not-picklable"),
     ({"chance": Chance(False, is_copied=True, generators=("Digits.luck (Generator)",))}, "copied-rng"),
+    ({"chance": Chance(False, is_copied=False, is_seeded=True, generators=("Digits.luck (Generator)",))}, "own-randomness"),
     ({"chance": Chance(False, is_copied=False)}, "not-reproducible"),
     ({"chance": Chance(True, uses_globals=True)}, "global-randomness"),
     ({"alike": (0, 5)}, "alike"),

@@ -26,7 +26,7 @@ from stoker.feed.errands import pack_error
 from stoker.feed.held import Held, Run
 from stoker.feed.messages import MESSAGE_S, Ask, Refused, new_asks
 from stoker.feed.parcel import Packer
-from stoker.feed.seeding import Seeding, seed_globals
+from stoker.feed.seeding import Seeding, seed_globals, seed_own
 from stoker.feed.worker import WORKER, make
 from stoker.outcome import Ended, Failure, Value, failure
 from stoker.source.protocol import Source
@@ -78,6 +78,8 @@ class _Worker:
         self._channel = channel
         self._packer = Packer(arena)
         self._sources: dict[int, Source | Failure] = {}
+        self._generators: dict[int, list[Any]] = {}
+        """The random generators that a source keeps which several workers make batches of."""
         self._cargo: dict[int, mmap.mmap] = {}
         self._blocks: dict[int, set[int]] = {}
         """Which blocks of cargo each source lies in."""
@@ -101,6 +103,7 @@ class _Worker:
                 self._take_source(body)
             elif kind == wire.DROP:
                 self._sources.pop(int(body), None)
+                self._generators.pop(int(body), None)
                 self._blocks.pop(int(body), None)
             else:
                 return
@@ -132,7 +135,9 @@ class _Worker:
         try:
             data, *buffers = [
                 memoryview(self._cargo[block])[offset:offset + size] for block, offset, size in (pickled, *places)]
-            self._sources[key] = pickle.loads(data, buffers=buffers)
+            source, generators = pickle.loads(data, buffers=buffers)
+            self._sources[key] = source
+            self._generators[key] = [] if source.single_owner else generators
         except BaseException as error:
             self._sources[key] = failure(error)
         for block in set(self._cargo) - set().union(*self._blocks.values()):
@@ -164,6 +169,9 @@ class _Worker:
             outcome, make_s, began_s = refused, 0.0, perf_counter()
         else:
             self.seed(ask)
+            generators = self._generators.get(ask.source)
+            if generators:
+                seed_own(generators, ask)
             outcome, make_s, began_s = make(source, ask)
             if type(outcome) is Value and self._held.add_batch(ask, slot, outcome.value, make_s, began_s, began_cpu_s):
                 return make_s

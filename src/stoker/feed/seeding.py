@@ -1,4 +1,4 @@
-"""The global generators of a worker process: ``random`` and ``numpy.random``, seeded for every item.
+"""The generators of a worker process, seeded for every item: those of ``random`` and ``numpy.random``, and those that a source keeps.
 
 Seeding that of ``random`` takes as long as making a tiny batch, and most items draw nothing from it. So a worker process only notes the
 seed, and the generator seeds itself when an item draws for the first time: what an item draws is the same to the bit.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import random
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,19 @@ def seed_globals(ask: Ask) -> None:
     first, second = seeds_of(ask)
     random.seed(first)
     np.random.seed(second)
+
+
+def seed_own(generators: Sequence[Any], ask: Ask) -> None:
+    """Seed the generators that a source keeps for one item: each worker has copies of them, which would all draw the same."""
+    for number, generator in enumerate(generators):
+        sequence = np.random.SeedSequence((ask.seed, ask.pass_number, ask.index), spawn_key=(number,))
+        if isinstance(generator, random.Random):
+            generator.seed(sequence.generate_state(4).tobytes())
+        elif isinstance(generator, np.random.Generator):
+            generator.bit_generator.state = type(generator.bit_generator)(sequence).state  # type: ignore[call-arg]
+        else:
+            kind = getattr(np.random, generator.get_state(legacy=False)["bit_generator"])
+            generator.set_state({**kind(sequence).state, "has_gauss": 0, "gauss": 0.0})
 
 
 class Seeding:

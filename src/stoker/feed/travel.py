@@ -2,7 +2,9 @@
 
 Classes, lambdas and closures of scripts and notebooks travel by value (cloudpickle). Locks travel as fresh ones, h5py files are opened
 again, a generator that has not started is rebuilt from its code and arguments, and ``keras.utils.PyDataset`` as a base is replaced by a
-light stand-in. What cannot travel is named by the path of its attribute.
+light stand-in. The generators of ``random`` and ``numpy.random`` do not travel: what uses them uses those of the worker, which are seeded
+for each item; generators that a source keeps are named beside it, so that they can be seeded too. What cannot travel is named by the path
+of its attribute.
 
 Rules: runs in the parent only; what a worker needs to load a source is in ``arrive`` and in the classes that travel.
 """
@@ -12,10 +14,13 @@ from __future__ import annotations
 import inspect
 import io
 import pickle
+import random
 import threading
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from stoker.errors import NotPicklable
 from stoker.feed.arrive import make_generator, make_lock, make_rlock, open_h5
@@ -27,12 +32,15 @@ LARGE_BYTES = 64 * 1024
 
 _LOCK = type(threading.Lock())
 _RLOCK = type(threading.RLock())
+_RANDOM: random.Random = random.seed.__self__  # type: ignore[attr-defined]
+_NUMPY_RANDOM = np.random.mtrand._rand
+OWN_GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 DEEPEST = 6
 """How deep the attribute that cannot travel is looked for."""
 
 
 def pack_source(source: Any) -> tuple[bytes, list[memoryview]]:
-    """A source as a pickle and its large buffers.
+    """A source and the list of the random generators that it keeps, as one pickle, and its large buffers.
 
     Raises:
         NotPicklable: something in it cannot travel; ``where`` is its path.
@@ -47,7 +55,8 @@ def pack_source(source: Any) -> tuple[bytes, list[memoryview]]:
         return False
 
     try:
-        return _dumps(source, keep), large
+        generators: list[Any] = []
+        return _dumps((source, generators), keep, generators), large
     except Exception as error:
         original = getattr(source, "original", source)
         path, culprit = find_culprit(original, getattr(original, "__name__", type(original).__name__))
@@ -80,7 +89,8 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _dumps(value: Any, keep: Callable[[pickle.PickleBuffer], bool] | None = None) -> bytes:
+def _dumps(value: Any, keep: Callable[[pickle.PickleBuffer], bool] | None = None, generators: list[Any] | None = None) -> bytes:
+    """A pickle; random generators that were met on the way are added to a list, which may be the last part of the value itself."""
     import cloudpickle
 
     class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
@@ -88,6 +98,8 @@ def _dumps(value: Any, keep: Callable[[pickle.PickleBuffer], bool] | None = None
 
         def reducer_override(self, obj: Any) -> Any:
             reduced = _reduce(obj)
+            if reduced is None and generators is not None and type(obj) in OWN_GENERATORS:
+                generators.append(obj)
             return super().reducer_override(obj) if reduced is None else reduced
 
     file = io.BytesIO()
@@ -98,6 +110,12 @@ def _dumps(value: Any, keep: Callable[[pickle.PickleBuffer], bool] | None = None
 def _reduce(obj: Any) -> Any:
     """How the things that cannot be pickled travel; None for all others."""
     kind = type(obj)
+    if obj is _NUMPY_RANDOM:
+        return getattr, (np.random.mtrand, "_rand")
+    if obj is _RANDOM:
+        return getattr, (random, "_inst")
+    if kind in (types.MethodType, types.BuiltinMethodType) and obj.__self__ is _RANDOM:
+        return getattr, (random, obj.__name__)  # not the method: a worker's own functions look first whether there is a seed to set
     if kind is _LOCK:
         return make_lock, ()
     if kind is _RLOCK:

@@ -75,7 +75,8 @@ def look_for_chance(question: Question) -> Chance:
         with _globals_kept(), Drawer(ThreadLane(1, 1), question.clock) as drawer:
             chance = _told(drawer, question)
         if chance.is_repeatable is False and not source.single_owner and question.travels:
-            return Chance(False, is_copied=_is_copied(question), generators=found)
+            is_copied, is_seeded = _in_processes(question)
+            return Chance(False, is_copied=is_copied, is_seeded=is_seeded, generators=found)
     except NotInTime:
         return Chance(untold="making the same items again took too long", generators=found)
     except _Failed as error:
@@ -127,8 +128,8 @@ def _digests(made: list[Made]) -> list[bytes]:
     return [digest(value) for value in values]
 
 
-def _is_copied(question: Question) -> bool | None:
-    """Whether two worker processes, asked for the same, give the same at each turn."""
+def _in_processes(question: Question) -> tuple[bool, bool]:
+    """Whether two worker processes, asked for the same, draw the same at each turn; and whether an item is the same at each turn."""
     from stoker.feed.processes import ProcessLane
 
     places = list(question.places) * ROUNDS
@@ -139,4 +140,4 @@ def _is_copied(question: Question) -> bool | None:
             for worker in (0, 1))
     length = len(question.places)
     changes = any(one[turn] != one[turn + length] for turn in range(len(one) - length))
-    return one == other and changes
+    return one == other and changes, one == other and not changes

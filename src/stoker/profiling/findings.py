@@ -85,13 +85,18 @@ def _chance(measured: Measured) -> Iterator[Finding]:
     chance = measured.chance
     names = ", ".join(chance.generators)
     if chance.is_repeatable is False and chance.is_copied:
-        who = f"{names} is copied" if names else "what the source keeps is copied"
+        who = names or "what the source draws from"
         advice = recommend(measured)
         is_shared = advice is not None and not advice.processes
         shared = "; the threads recommended below share it, and no seed reproduces what they draw" if is_shared else ""
         yield Finding(
-            "copied-rng", "fault", f"{who} to each worker process: all of them draw the same, so different batches and epochs get "
+            "copied-rng", "fault", f"{who} is alike in each worker process: all of them draw the same, so different batches and epochs get "
             f"identical augmentation{shared}", names.split(" ")[0] or measured.label, "Draw from stoker.rng() in the item.")
+    elif chance.is_seeded:
+        yield Finding(
+            "own-randomness", "note", f"worker processes seed {names or 'what the source keeps'} for each item, and do not draw the same; "
+            "elsewhere no seed reproduces what it draws", names.split(" ")[0] or measured.label,
+            "Draw from stoker.rng(), which is the same everywhere.")
     elif chance.is_repeatable is False:
         yield Finding(
             "not-reproducible", "note", f"an item made twice differs, whatever the seed{its_own(chance)}", measured.label,
@@ -138,7 +143,8 @@ def _stream(measured: Measured) -> Iterator[Finding]:
 
 def its_own(chance: Chance) -> str:
     """The generators that a source keeps and may draw from; none where its randomness was seen to be fresh in each process."""
-    return f" ({', '.join(chance.generators)})" if chance.generators and chance.is_copied is not False else ""
+    is_fresh = chance.is_copied is False and not chance.is_seeded
+    return f" ({', '.join(chance.generators)})" if chance.generators and not is_fresh else ""
 
 
 def nature(measured: Measured) -> str:

@@ -157,7 +157,7 @@ class Profiler:
         if self.packed is None:
             return source
         pickled, large = self.packed
-        travelled: Source = pickle.loads(pickled, buffers=large)
+        travelled, _ = pickle.loads(pickled, buffers=large)
         return travelled
 
     def _runs(self, source: Source, look: Look, measured: Measured) -> Measured:

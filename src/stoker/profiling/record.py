@@ -109,6 +109,7 @@ class Chance:
         uses_rng: another seed of ``stoker.rng()`` gave another item.
         uses_globals: another seed of ``random`` and ``numpy.random`` gave another item.
         is_copied: two worker processes drew the same from a state that changes with each draw.
+        is_seeded: in worker processes the same item was made alike each time.
         generators: random generators that the source keeps, by path.
         untold: why nothing can be said; empty where it can.
     """
@@ -117,6 +118,7 @@ class Chance:
     uses_rng: bool = False
     uses_globals: bool = False
     is_copied: bool | None = None
+    is_seeded: bool = False
     generators: tuple[str, ...] = ()
     untold: str = ""
 

@@ -152,7 +152,8 @@ def chance_text(measured: Measured) -> str:
     if chance.untold:
         return f"not told: {chance.untold}"
     if not chance.is_repeatable:
-        return f"of its own{its_own(chance)}: no seed reproduces it"
+        which = "a seed reproduces it in worker processes only" if chance.is_seeded else "no seed reproduces it"
+        return f"of its own{its_own(chance)}: {which}"
     drawn = [name for name, used in (("stoker.rng()", chance.uses_rng), ("random or numpy.random", chance.uses_globals)) if used]
     return f"from {' and '.join(drawn)}: the same for the same seed" if drawn else "none seen: the same item made again is the same"
 
