@@ -32,7 +32,7 @@ LARGE_BYTES = 64 * 1024
 
 _LOCK = type(threading.Lock())
 _RLOCK = type(threading.RLock())
-_RANDOM: random.Random = random.seed.__self__  # type: ignore[attr-defined]
+_RANDOM: random.Random = random._inst  # type: ignore[attr-defined]
 _NUMPY_RANDOM = np.random.mtrand._rand
 OWN_GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 DEEPEST = 6

@@ -157,7 +157,7 @@ class Profiler:
         if self.packed is None:
             return source
         pickled, large = self.packed
-        travelled, _ = pickle.loads(pickled, buffers=large)
+        travelled: Source = pickle.loads(pickled, buffers=large)[0]
         return travelled
 
     def _runs(self, source: Source, look: Look, measured: Measured) -> Measured:
