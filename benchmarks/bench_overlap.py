@@ -4,7 +4,8 @@ Run ``python benchmarks/bench_overlap.py`` (or with names of backends). The mode
 measured alone; the source sleeps (as one that reads a disk does), computes in numpy, which lets go of the GIL for half a millisecond at a time
 (``numpy``) or for 10 us (``small numpy``), or computes in Python and holds the GIL. The step has one core, as if it ran on a device, and the
 source the other. Each number is the median of five turns, each the second epoch of a
-call; all ways take turns.
+call; all ways take turns, with them two processes that share nothing but the machine, one of which takes the steps while the other makes
+the batches: no loader can be expected to do better than that.
 
 Results: two cores that did nothing else, Python 3.11, Keras 3.15.1, JAX 0.10.2, PyTorch 2.13.0, TensorFlow 2.21.0; of JAX two runs::
 
@@ -107,6 +108,34 @@ def rounds_in(seconds: float, work) -> float:
         rounds *= 2
 
 
+class Apart:
+    """A process that does the work of an epoch's source, and shares nothing with the one that takes the steps but the machine."""
+
+    def __init__(self, kind: str, rounds: float) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, "--work", kind, str(rounds)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process.stdout.readline()
+
+    def work_beside(self, steps) -> float:
+        """Seconds until both have ended."""
+        began = perf_counter()
+        print(file=self._process.stdin, flush=True)
+        steps()
+        self._process.stdout.readline()
+        return perf_counter() - began
+
+    def end(self) -> None:
+        self._process.communicate()
+
+    @staticmethod
+    def run(kind: str, rounds: str) -> None:
+        print("ready", flush=True)
+        for _ in sys.stdin:
+            for _ in range(STEPS):
+                KINDS[kind](float(rounds))
+            print("done", flush=True)
+
+
 def stopwatch(keras):
     """A callback that times the second epoch: in the first one things start."""
 
@@ -178,23 +207,29 @@ def measure(step_target_s: float):
             "stoker 2 processes": lambda: stoker.fit_generator(model, source, workers=2, use_multiprocessing=True, **two),
             "keras generator": lambda: model.fit(generator(), steps_per_epoch=STEPS, **two),
         }
-        times = {way: [] for way in ways}
+        times = {way: [] for way in ("nothing shared", *ways)}
+        apart = Apart(kind, source.rounds)
         for _ in range(TURNS):
+            times["nothing shared"].append(apart.work_beside(lambda: stoker.fit(model, quick, verbose=0, workers=0)) / STEPS)
             for way, run in ways.items():
                 run()
                 times[way].append(watch.seconds / STEPS)
+        apart.end()
         shares = {way: statistics.median(found) / max(make_s, step_s) for way, found in times.items()}
         yield kind, step_s, make_s, shares
 
 
 def main() -> None:
     asked = sys.argv[1:]
+    if "--work" in asked:
+        Apart.run(*asked[1:])
+        return
     if "--inner" in asked:
         for kind, step_s, make_s, shares in measure(0.008):
             print(f"{os.environ['KERAS_BACKEND']:10} {kind:18} {step_s * 1e3:7.1f} {make_s * 1e3:7.1f} "
                   + " ".join(f"{share:18.2f}" for share in shares.values()), flush=True)
         return
-    print(f"{'backend':10} {'the source':18} {'step ms':>7} {'make ms':>7} {'stoker thread':>18} {'stoker 2 processes':>18} {'keras generator':>18}")
+    print(f"{'backend':10} {'the source':18} {'step ms':>7} {'make ms':>7} {'nothing shared':>18} {'stoker thread':>18} {'stoker 2 processes':>18} {'keras generator':>18}")
     for backend in BACKENDS:
         if (backend in asked or not asked) and importlib.util.find_spec(backend):
             environment = {**os.environ, **ONE_CORE, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}

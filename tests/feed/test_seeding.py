@@ -142,6 +142,18 @@ def test_what_they_draw_does_not_depend_on_how_many_they_are():
     assert (drawn(Drawing(), workers=2, max_queue_size=3) == expected).all()
 
 
+def test_generators_of_which_each_item_has_its_own_are_left_to_the_source():
+    class Many(Counting):
+        def __init__(self):
+            super().__init__(100)
+            self.luck = [np.random.default_rng(number) for number in range(100)]
+
+        def __getitem__(self, index):
+            return self.luck[index].random(2)
+
+    assert (drawn(Many(), epochs=1, workers=2) == np.stack([np.random.default_rng(number).random(2) for number in range(100)])).all()
+
+
 def test_the_generator_of_a_stream_goes_on_as_it_would_alone():
     def stream(luck=np.random.default_rng(3)):  # noqa: B008
         for _ in range(6):

@@ -198,6 +198,7 @@ def test_an_iterable_with_a_state_goes_on_from_it_in_any_pass(kind, cut, way, re
         assert source.pulled == 12, "nothing was pulled to be dropped"
     dropped = [str(warning.message) for warning in recwarn if "pulled and dropped" in str(warning.message)]
     assert len(dropped) == len(recwarn) == ("processes" in way and state["place"] > 0), "where the state is in another process"
+    assert all("runs in a worker process" in text for text in dropped)
 
 
 def test_a_pass_that_nobody_waits_for_does_not_leave_workers_idle():

@@ -36,6 +36,9 @@ PR_SET_PDEATHSIG = 1
 NICENESS = 5
 """Where cores are short the step comes first: what workers make ahead can wait, and what the step waits for is made meanwhile."""
 
+MOST_GENERATORS = 32
+"""A source that keeps more random generators has one for each item or so, and seeds them itself."""
+
 
 def work(request: dict[str, Any], channel: int, stack: int, arena: int) -> None:
     """Serve one parent until it closes the channel."""
@@ -137,7 +140,7 @@ class _Worker:
                 memoryview(self._cargo[block])[offset:offset + size] for block, offset, size in (pickled, *places)]
             source, generators = pickle.loads(data, buffers=buffers)
             self._sources[key] = source
-            self._generators[key] = [] if source.single_owner else generators
+            self._generators[key] = [] if source.single_owner or len(generators) > MOST_GENERATORS else generators
         except BaseException as error:
             self._sources[key] = failure(error)
         for block in set(self._cargo) - set().union(*self._blocks.values()):

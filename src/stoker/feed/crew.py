@@ -34,7 +34,10 @@ PROGRAM = (
 )
 """What the server runs: with the search path and the arguments of this process, which the user's code may read. They come by its socket,
 because a command line is shorter than some lists of files."""
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+ONE_THREAD = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS",
+    "OPENCV_FOR_THREADS_NUM", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS")
+"""Environment variables by which libraries are told how many threads to take: each worker has one core."""
 CHAOS = "STOKER_CHAOS"
 """Environment variable: the probability with which a worker kills itself before an item, to try a training under fire."""
 STATUS_PATIENCE_S = 2.0

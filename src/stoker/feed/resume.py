@@ -54,7 +54,8 @@ def restore(source: Source, state: dict[str, Any], is_untouched: bool, lane: str
     if isinstance(source, StreamSource | RestartableSource) and "source" in state and lane != "processes":
         source.go_to(*place, state["source"])
     elif source.kind != "indexed" and place[1]:
+        why = "runs in a worker process, where its state cannot be set" if lane == "processes" else "has no state_dict"
         warn(
-            f"{source.label} has no state_dict: its first {place[1]} batches are pulled and dropped to get back to where it "
-            "was. A Sequence goes there at once.")
+            f"{source.label} {why}: its first {place[1]} batches are pulled and dropped to get back to where it was. A Sequence goes "
+            "there at once.")
     return int(state["seed"]), bool(state["shuffle"]), place
