@@ -89,7 +89,11 @@ def named_parts():
     lambda: compiled(layers.Dense(4, kernel_regularizer="l2", kernel_constraint="unit_norm"), layers.LayerNormalization(), layers.Dense(1)),
     lambda: compiled(layers.Dense(4, dtype="mixed_bfloat16"), layers.Dense(1, dtype="float32")),
     lambda: compiled(layers.Dense(4), layers.Dense(1), loss=keras.losses.Huber(0.3), optimizer=keras.optimizers.AdamW(0.01, clipnorm=0.1)),
-], ids=["dense", "norm", "dropout", "conv", "rnn", "regularized", "mixed", "clipped"])
+    lambda: compiled(layers.Dense(4), layers.Dense(1), optimizer="sgd"),
+    lambda: compiled(layers.Dense(4), layers.Dense(1), optimizer=keras.optimizers.SGD(0.1, momentum=0.9, clipnorm=0.1)),
+    lambda: compiled(
+        layers.Dense(4), layers.Dense(1), optimizer=keras.optimizers.SGD(0.03, 0.5, nesterov=True, weight_decay=0.1, use_ema=True)),
+], ids=["dense", "norm", "dropout", "conv", "rnn", "regularized", "mixed", "clipped", "sgd", "momentum", "nesterov"])
 def test_models_of_keras_own_layers_run_from_recordings_to_the_bit(build, monkeypatch):
     model = assert_same_with_and_without(build, monkeypatch)
     assert kinds(model)[0] == kinds(model, "test")[0] == "graph"
@@ -142,8 +146,9 @@ def subclassed():
     lambda: compiled(layers.Dense(8), layers.Dropout(0.5, seed=4), layers.Dense(1)),
     lambda: compiled(layers.GaussianNoise(0.3), layers.Dense(1)),
     lambda: compiled(layers.Dense(1), optimizer=keras.optimizers.Adam(0.01, gradient_accumulation_steps=3)),
-    lambda: compiled(layers.Dense(1), optimizer="sgd"),
-], ids=["loss", "layer", "lambda", "activation", "model", "seeded dropout", "noise", "accumulating", "rate as a number"])
+    lambda: compiled(layers.Dense(1), optimizer=keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.9))),
+    lambda: compiled(layers.Dense(1), optimizer="adadelta"),
+], ids=["loss", "layer", "lambda", "activation", "model", "seeded dropout", "noise", "accumulating", "schedule", "rate as a number"])
 def test_code_of_the_users_and_choices_that_depend_on_numbers_run_as_ever(build, monkeypatch):
     assert kinds(assert_same_with_and_without(build, monkeypatch))[0] == "as ever"
 
@@ -204,6 +209,18 @@ def test_what_a_callback_changes_between_batches_counts_at_once(monkeypatch):
         return compiled(layers.Dense(8), layers.Dropout(0.2), layers.Dense(1))
 
     assert_same_with_and_without(build, monkeypatch, callbacks=[lambda model: Often()])
+
+
+@pytest.mark.parametrize("at", [range(1), (1, 2), range(9)])
+def test_the_rate_of_an_optimizer_that_takes_it_as_a_number_counts_from_the_batch_on_at_which_it_changed(at, monkeypatch):
+    class Often(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if self.model.optimizer.iterations in [4 * number + 6 for number in at]:
+                self.model.optimizer.learning_rate = float(self.model.optimizer.learning_rate) * 0.5
+
+    ways = {"epochs": 10, "callbacks": [lambda model: Often()]}
+    model = assert_same_with_and_without(lambda: compiled(layers.Dense(1), optimizer="sgd"), monkeypatch, **ways)
+    assert kinds(model)[0] == ("graph" if len(at) < 9 else "as ever")
 
 
 def test_settings_that_change_again_and_again_are_not_recorded_any_more(monkeypatch):

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import perf_counter
 from types import FrameType
 from typing import Any, Literal
@@ -135,6 +136,7 @@ class GraphSteps:
         self._phase = phase
         self._step = step
         self._settings: Settings | None = None
+        self._rate: float | None = None
         self._may_change = True
         self._changes = -1
         self._forms: dict[Any, Form] = {}
@@ -155,8 +157,9 @@ class GraphSteps:
 
     def _look_at_settings(self) -> None:
         """Throw away what was recorded under other settings."""
-        if self._settings is None or not self._settings.hold():
-            self._settings = Settings(self._model)
+        rate = _constant_rate(self._model.optimizer) if self._phase == "train" else None
+        if self._settings is None or not self._settings.hold() or rate != self._rate:
+            self._settings, self._rate = Settings(self._model), rate
             self._changes += 1
             self._forms.clear()
 
@@ -193,7 +196,8 @@ class GraphSteps:
         kept = [value.detach().clone() for value in self._values]
         random = torch.random.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
         try:
-            raw, graph = _recorded(self._step, batch, [*self._values, *tensors], self._trained)
+            with _given_as_number(self._model.optimizer, self._rate):
+                raw, graph = _recorded(self._step, batch, [*self._values, *tensors], self._trained)
         except Exception:
             form.recorded(None)
             _put_back(self._values, kept)
@@ -202,6 +206,28 @@ class GraphSteps:
             return self._step(batch)
         form.recorded(graph)
         return raw
+
+
+def _constant_rate(optimizer: Any) -> float | None:
+    """The learning rate where Keras hands it to PyTorch as a number; None where it does not, or reading it would wait for a device."""
+    rate = getattr(optimizer, "_learning_rate", None)
+    if not isinstance(optimizer, keras.optimizers.SGD) or not isinstance(rate, keras.Variable) or rate.value.device.type != "cpu":
+        return None
+    return float(rate.value)
+
+
+@contextmanager
+def _given_as_number(optimizer: Any, rate: float | None) -> Iterator[None]:
+    """Have the optimizer take this number for the learning rate: one that is read from a tensor cannot be recorded."""
+    if rate is None:
+        yield
+        return
+    update = optimizer._backend_update_step
+    vars(optimizer)["_backend_update_step"] = lambda gradients, variables, _: update(gradients, variables, rate)
+    try:
+        yield
+    finally:
+        del vars(optimizer)["_backend_update_step"]
 
 
 def _values(model: Any, phase: Phase) -> list[torch.Tensor]:
