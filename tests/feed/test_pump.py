@@ -98,6 +98,7 @@ def test_a_silent_worker_ends_in_an_error_with_its_stack(monkeypatch):
 
 
 def test_patience_grows_with_slow_batches_and_obeys_the_caller():
+    assert patience_s(None, 0.0) == 180.0, "before the first batch"
     assert patience_s(None, 0.1) == 60.0
     assert patience_s(None, 10.0) == 200.0
     assert patience_s(5.0, 10.0) == 5.0

@@ -15,6 +15,8 @@ DEATHS_WITHOUT_A_BATCH = 5
 """So many times a worker may die while no answer comes from any: with what it held for its next message it takes batches along that it has
 made, so its own answers alone do not tell."""
 LEAST_TIMEOUT_S = 60.0
+FIRST_TIMEOUT_S = 180.0
+"""Before the first batch workers load the source, and what it imports: minutes where files are slow or the machine is busy."""
 TIMES_SLOWEST = 20
 
 
@@ -55,8 +57,13 @@ class Silence:
 
 
 def patience_s(timeout_s: float | None, slowest_usual_s: float) -> float:
-    """How long a worker may be silent: what the caller said, else max(60 s, 20 times the 99th percentile of make times)."""
-    return timeout_s if timeout_s is not None else max(LEAST_TIMEOUT_S, TIMES_SLOWEST * slowest_usual_s)
+    """How long a worker may be silent.
+
+    What the caller said, else max(60 s, 20 times the 99th percentile of make times); 180 s before the first batch, when that is 0.
+    """
+    if timeout_s is not None:
+        return timeout_s
+    return max(LEAST_TIMEOUT_S, TIMES_SLOWEST * slowest_usual_s) if slowest_usual_s else FIRST_TIMEOUT_S
 
 
 def made_by(found: Failure, index: int | None, label: str, who: str) -> Failure:

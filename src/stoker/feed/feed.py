@@ -56,7 +56,7 @@ class Feed:
         shuffle: permute the order of an indexed source in each pass.
         seed: with it, order and items' randomness are reproducible; None draws one from Python's ``random``.
         timeout_s: after so many seconds of silence a worker counts as hung; None: the longer of 60 s and 20 times the 99th
-            percentile of make times.
+            percentile of make times; 180 s before the first batch.
 
     Raises:
         SourceTypeError, SourceError: the source cannot be fed from.

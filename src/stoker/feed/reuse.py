@@ -45,6 +45,11 @@ class ReuseWatch:
         self.is_watching = True
         self.reused = False
 
+    @property
+    def kept_bytes(self) -> int:
+        """Size of the batches that are kept alive while watching."""
+        return self._bytes if self.is_watching else 0
+
     def settle(self, item: Any) -> Any:
         """The item as it may wait: with memory of its own where the source may write to its memory again."""
         if not self.is_watching:

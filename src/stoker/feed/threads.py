@@ -77,6 +77,11 @@ class ThreadLane(LocalLane):
     def drop_source(self, key: int) -> None:
         del self._sources[key]
 
+    @property
+    def kept_bytes(self) -> int:
+        """Size of the batches that are kept alive to see whether their memory comes again."""
+        return sum(watch.kept_bytes for _, watch, _ in self._sources.values())
+
     def send(self, worker: int, asks: Sequence[Ask]) -> None:
         self._inboxes[worker].put(list(asks))
         if worker not in self._threads:

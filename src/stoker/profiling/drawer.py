@@ -77,6 +77,11 @@ class Drawer:
         self._sources += 1
         return self._sources - 1
 
+    @property
+    def kept_bytes(self) -> int:
+        """Size of the items that the lane keeps alive."""
+        return getattr(self._lane, "kept_bytes", 0)
+
     def draw(
         self, key: int, places: Sequence[tuple[int, int]], until_s: float, *, least_s: float = 0.0, worker: int = 0, seed: int = 0,
         item: Any = None, watch: GilWatch | None = None,

@@ -207,12 +207,12 @@ class Viewer:
         return ended
 
     def _point(self, is_again: bool) -> None:
-        """Look at the memory of the process, with garbage out of the way."""
+        """Look at the memory of the process, with garbage and what the lane keeps for itself out of the way."""
         began = self.clock()
         gc.collect()
         now = resident_bytes()
         if now is not None:
-            self.look.points.append(Point(self._asked, now, is_again))
+            self.look.points.append(Point(self._asked, now - self.drawer.kept_bytes, is_again))
         took_s = self.clock() - began
         self._next_point_s = self.clock() + max(POINT_S, COLLECTING_SHARE * took_s)
         self._last_point = self._asked
