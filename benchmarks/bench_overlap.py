@@ -7,7 +7,8 @@ source the other. Each number is the median of five turns, each the second epoch
 call; all ways take turns, with them two processes that share nothing but the machine, one of which takes the steps while the other makes
 the batches: no loader can be expected to do better than that.
 
-Results: two cores that did nothing else, Python 3.11, Keras 3.15.1, JAX 0.10.2, PyTorch 2.13.0, TensorFlow 2.21.0; of JAX two runs::
+Results: two cores that did nothing else, Python 3.11, Keras 3.15.1, JAX 0.10.2, PyTorch 2.13.0, TensorFlow 2.21.0; of JAX two runs,
+all before the column ``nothing shared`` was there and before steps of SGD on PyTorch were recorded::
 
     backend    the source         step ms make ms      stoker thread stoker 2 processes    keras generator
     jax        sleeps                 9.4     9.6               1.00               0.97               1.09

@@ -204,6 +204,7 @@ def build(monkeypatch, **world):
     monkeypatch.setattr("stoker.feed.feed.lateness_s", lambda: 1e-3 * made.is_gil_held())
     monkeypatch.setattr("stoker.feed.meter.worker_times", made.times)
     monkeypatch.setattr("stoker.feed.auto.usable_cores", lambda: made.cores)
+    monkeypatch.setattr("stoker.feed.meter.usable_cores", lambda: made.cores)
     monkeypatch.setattr("stoker.feed.auto.free_bytes", lambda: None)
     monkeypatch.setattr("stoker.feed.hub.ThreadLane", lambda workers, bound: SimulatedLane("threads", made, workers))
     monkeypatch.setattr("stoker.feed.processes.ProcessLane", lambda workers, bound: SimulatedLane("processes", made, workers))

@@ -374,6 +374,8 @@ def test_quick_batches_are_made_by_no_more_workers_than_have_a_core(lane, make_u
     meter.waited(began, window)
     assert meter.makers(window) == expected
     assert meter.look().makers == expected
+    meter.made(Got(0, 0, range(4), [None] * 4, [1.0] * 4, 0.0, [0.0] * 4, [0.0] * 4))
+    assert meter.makers(window) == meter.look().makers == 3, "once batches are worth a message each"
 
 
 def test_batches_that_are_taken_together_are_counted_one_by_one():

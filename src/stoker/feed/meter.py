@@ -159,7 +159,7 @@ class Meter:
         lane: the lane's name.
         workers: how many workers it has.
         clock: seconds, as ``time.perf_counter``: workers stamp their answers with that.
-        cores: that this process may use; None asks the system.
+        cores: that this process may use; None asks the system when it matters.
     """
 
     RECENT = 256
@@ -172,7 +172,7 @@ class Meter:
         self.single_owner = False
         self.clock = clock
         self._few = 0
-        self._cores = usable_cores() if cores is None else cores
+        self._cores = cores
         self.recent_make_s: deque[float] = deque(maxlen=self.RECENT)
         self._makes: deque[tuple[int, Sequence[int], Sequence[float], Sequence[float], Sequence[float]]] = deque()
         """Of each run of answers the worker, tickets, beginnings, and seconds of making and crossing."""
@@ -288,8 +288,12 @@ class Meter:
         Where each worker cannot have a core of its own beside the consumer, no more than can, if they make about as much as all would.
         """
         self._few = 0
+        if self.lane != "processes" or not self.batches or self.at_a_time(window) == 1:
+            return window.active
+        if self._cores is None:
+            self._cores = usable_cores()
         spare = max(1, self._cores - 1)
-        if self.lane == "processes" and spare < window.active and self.batches and self._made:
+        if spare < window.active:
             make_s = (self._make_s + self._cross_s) / self._made
             own_s = (self.clock() - self._began - self.wait_s) / self.batches
             if make_s <= spare * max(own_s, (make_s + own_s) / (SHARED * self._cores)):

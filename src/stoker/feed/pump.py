@@ -97,8 +97,8 @@ class Pump:
         if not desk.window.has_waiting:
             return
         now_s, meter = self.clock(), desk.meter
-        makers = meter.makers(desk.window) if meter.at_a_time(desk.window) > 1 else 0
-        for worker, asks in desk.window.assign(makers).items():
+        makers, is_together = meter.makers(desk.window), meter.at_a_time(desk.window) > 1
+        for worker, asks in desk.window.assign(makers if is_together else 0).items():
             if self._open_asks(worker) == len(asks):
                 self._silence.asked(worker, now_s)
             self.lane.send(worker, asks)

@@ -6,7 +6,6 @@ Rules: looks only, calls nothing of the user's; never deeper than ``DEEPEST`` an
 from __future__ import annotations
 
 import functools
-import random
 import types
 from collections import deque
 from collections.abc import Iterator, Sized
@@ -14,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from stoker.feed.travel import OWN_GENERATORS
+
 DEEPEST = 4
 MOST = 2000
 FEW_ITEMS = 20
 """Items of a list or dict that are looked into."""
-GENERATORS = (np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)
+GENERATORS = (*OWN_GENERATORS, np.random.BitGenerator)
 CONTAINERS = (list, dict, set, bytearray, deque)
 
 
