@@ -25,15 +25,41 @@ def test_everything_public_is_listed_and_there():
         assert getattr(stoker, name).__doc__, f"stoker.{name} says what it is for"
 
 
+def test_a_public_name_is_never_the_module_of_that_name():
+    found = python(
+        "import pkgutil, types, stoker; "
+        "[__import__(f'stoker.{module.name}') for module in pkgutil.iter_modules(stoker.__path__) if module.name != 'keras']; "
+        "print([name for name in stoker.__all__ if isinstance(getattr(stoker, name), types.ModuleType)])")
+    assert found == "[]"
+
+
+def test_what_is_not_there_is_an_error_that_says_so():
+    with pytest.raises(AttributeError, match="module 'stoker' has no attribute 'fit_generators'"):
+        stoker.fit_generators  # noqa: B018
+    assert set(stoker.__all__) <= set(dir(stoker))
+
+
+def test_a_worker_process_imports_only_the_side_of_workers():
+    """The first batch waits for that."""
+    found = python(
+        "import sys, stoker.feed.child, stoker.feed.server; "
+        "print([name for name in ('stoker.api', 'stoker.feed.feed', 'stoker.loop', 'stoker.reporting') if name in sys.modules])")
+    assert found == "[]"
+
+
 def test_importing_stoker_imports_no_framework():
     heavy = "keras", "jax", "torch", "tensorflow", "rich", "cloudpickle"
-    heavy = python(f"import sys, stoker; print([name for name in {heavy} if name in sys.modules])")
+    heavy = python(
+        "import sys, stoker; [getattr(stoker, name) for name in stoker.__all__]; "
+        f"print([name for name in {heavy} if name in sys.modules])")
     assert heavy == "[]"
 
 
 def test_importing_stoker_is_quick():
     """CPU time, against that of importing numpy in the same process: machines differ, and so does one machine from hour to hour."""
-    measure = "from time import process_time as now; a = now(); import numpy; b = now(); import stoker; print((now() - b) / (b - a))"
+    measure = (
+        "from time import process_time as now; a = now(); import numpy; b = now(); import stoker; "
+        "[getattr(stoker, name) for name in stoker.__all__]; print((now() - b) / (b - a))")
     assert min(float(python(measure)) for _ in range(TRIES)) < IMPORT_LIMIT
 
 
