@@ -109,6 +109,114 @@ def test_an_item_that_draws_nothing_does_not_seed(way):
     assert seeded == (way == "eager")
 
 
+NUMPY = """
+    from stoker.feed.seeding import _Numpy
+    from numpy.random import rand as by_name
+    by_hand = np.random.mtrand._rand  # as scikit-learn's check_random_state gives it
+    np.random.rand()
+    kept = np.random.get_bit_generator()  # numpy's own, as every worker finds it
+
+    def threads():
+        found = []
+        threads = [threading.Thread(target=lambda: found.append(np.random.rand())) for _ in range(8)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        return sorted(found)
+
+    def forked():
+        read, write = os.pipe()
+        if not os.fork():
+            os.write(write, repr(np.random.rand()).encode())
+            os._exit(0)
+        os.wait()
+        return float(os.read(read, 100)), np.random.rand()
+
+    def refused():
+        try:
+            np.random.rand(-1)
+        except ValueError:
+            return np.random.rand()
+
+    def swapped():  # a generator of the user's own, and the old one back
+        old = np.random.get_bit_generator()
+        np.random.set_bit_generator(np.random.PCG64(3))
+        found = np.random.rand()
+        np.random.set_bit_generator(old)
+        return found, np.random.rand()
+
+    rows = lambda: np.arange(9)
+    DRAWS = {name: (lambda function=getattr(np.random, name): function()) for name in (
+        "rand", "randn", "random", "random_sample", "ranf", "sample", "normal", "uniform", "exponential", "gumbel", "laplace", "logistic",
+        "lognormal", "poisson", "rayleigh", "standard_cauchy", "standard_exponential", "standard_normal")}
+    DRAWS |= {name: (lambda function=getattr(np.random, name), given=given: function(*given)) for name, given in {
+        "beta": (1, 2), "binomial": (9, 0.3), "bytes": (5,), "chisquare": (2,), "choice": (100,), "dirichlet": ([1, 2],), "f": (2, 3),
+        "gamma": (2,), "geometric": (0.2,), "hypergeometric": (5, 6, 7), "logseries": (0.5,), "multinomial": (9, [0.2, 0.8]),
+        "multivariate_normal": ([0, 1], [[1, 0], [0, 1]]), "negative_binomial": (3, 0.4), "noncentral_chisquare": (2, 3),
+        "noncentral_f": (2, 3, 1), "pareto": (2,), "permutation": (9,), "power": (2,), "randint": (10**6,),
+        "standard_gamma": (2,), "standard_t": (3,), "triangular": (1, 2, 4), "vonmises": (1, 2), "wald": (1, 2), "weibull": (2,),
+        "zipf": (3,)}.items()}
+    DRAWS |= {
+        "shuffle": lambda: (lambda array: (np.random.shuffle(array), array)[1])(rows()),
+        "seed": lambda: (np.random.seed(4), np.random.rand()), "get_state": lambda: np.random.get_state()[1][:3],
+        "state and back": lambda: (lambda state: (np.random.rand(), np.random.set_state(state), np.random.rand()))(np.random.get_state()),
+        "set_state": lambda: (np.random.set_state(("MT19937", np.arange(624), 624)), np.random.rand()),
+        "by name": by_name, "by hand": by_hand.normal, "arrays": lambda: np.random.normal(0, 1, 5), "refused": refused,
+        "threads": threads, "forked": forked, "swapped": swapped,
+        "of the generator": lambda: np.random.Generator(np.random.get_bit_generator()).random(),
+        "raw": lambda: np.random.get_bit_generator().random_raw(), "state": lambda: np.random.get_bit_generator().state["state"]["key"][:3],
+        "a copy": lambda: copy.copy(by_hand).rand(), "pickled": lambda: pickle.loads(pickle.dumps(by_hand)).rand(),
+        "twice": lambda: (np.random.normal(), np.random.normal(), by_name()),
+    }
+    drawing = {name for name in np.random.__all__ if name[0].islower()} - {"random_integers", "default_rng", "set_state"}
+    assert drawing <= set(DRAWS), drawing - set(DRAWS)
+    found = []
+    for index, name in enumerate(DRAWS):
+        if sys.argv[1] == "lazy":
+            np.random.set_bit_generator(kept)
+            begin = _Numpy().begin  # no item has drawn yet
+            assert type(np.random.get_bit_generator()).__name__ == "_Waiting"
+        np.random.normal() if sys.argv[1] == "eager" else None  # of which a second number is kept
+        begin(Ask(0, index, 0, index, 7))
+        found.append((name, repr(DRAWS[name]())))
+        begin(Ask(0, index, 1, index, 7))
+        found.append((name, repr(np.random.normal())))
+    print(json.dumps(found))
+"""
+
+
+def test_every_draw_of_numpy_is_that_of_a_generator_which_is_seeded_before_the_item():
+    lazy, eager = run("lazy", NUMPY), run("eager", NUMPY)
+    assert [pair for pair in zip(lazy, eager, strict=True) if pair[0] != pair[1]] == []
+    assert len({draw for _, draw in lazy[1::2]}) == len(lazy) // 2, "and no two items draw the same"
+
+
+def test_numpy_is_not_seeded_for_items_that_draw_nothing_until_one_draws():
+    seeded = run("lazy", """
+        calls = []
+        seed = np.random.seed
+        np.random.seed = lambda number: (calls.append(number), seed(number))
+        for index in range(5):
+            begin(Ask(0, index, 0, index, 7))
+        before = len(calls)
+        np.random.rand()
+        for index in range(5):
+            begin(Ask(0, index, 1, index, 7))
+        print(json.dumps([before, len(calls)]))
+    """)
+    assert seeded == [0, 6]
+
+
+def test_a_numpy_that_uses_its_own_lock_is_seeded_before_every_item():
+    drawn = run("eager", """
+        import stoker.feed.seeding as seeding
+        seeding._Waiting = lambda generator, settle: generator
+        begin = seeding._Numpy().begin
+        begin(Ask(0, 0, 0, 0, 7))
+        print(json.dumps([np.random.rand(), np.random.RandomState(seeding.seeds_of(Ask(0, 0, 0, 0, 7))[1]).rand()]))
+    """)
+    assert drawn[0] == drawn[1]
+
+
 class Drawing(Counting):
     """Draws from all that a script may have imported by name, or made for itself."""
 

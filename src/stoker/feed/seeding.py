@@ -1,10 +1,10 @@
 """The generators of a worker process, seeded for every item: those of ``random`` and ``numpy.random``, and those that a source keeps.
 
-Seeding that of ``random`` takes as long as making a tiny batch, and most items draw nothing from it. So a worker process only notes the
-seed, and the generator seeds itself when an item draws for the first time: what an item draws is the same to the bit.
+Seeding the global ones takes longer than making a tiny batch, and most items draw nothing from them. So a worker process only notes what
+an item would be seeded with, and a generator is seeded when somebody draws from it: what an item draws is the same to the bit.
 
-Rules: ``Seeding`` changes the module ``random`` for good, and is for worker processes only, before the user's code is loaded: functions
-that are imported by name must be those that look first whether there is a seed to set.
+Rules: ``Seeding`` changes ``random`` and ``numpy.random`` for good, and is for worker processes only, before the user's code is loaded:
+functions that are imported by name must be those that look first whether there is a seed to set.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.random import mtrand  # while the server starts, and not again in every worker
 
 from stoker.feed.messages import Ask
 
 MIX = 0x9E3779B97F4A7C15
 DRAWING = ("random", "getrandbits", "getstate")
 """All other functions of ``random`` draw through these."""
+ANY = Ask(0, 0, 0, 0, 0)
+_get_bit_generator: Any = mtrand.get_bit_generator
+_set_bit_generator: Any = mtrand.set_bit_generator
 
 
 def seeds_of(ask: Ask) -> tuple[int, int]:
@@ -56,11 +60,23 @@ class Seeding:
     """``seed_globals`` for item after item, in a process that is a worker until it ends."""
 
     def __init__(self) -> None:
+        self._random = _Random()
+        self._numpy = _Numpy()
+
+    def begin(self, ask: Ask) -> None:
+        """The item of this ask is made from now on."""
+        self._random.begin(ask)
+        self._numpy.begin(ask)
+
+
+class _Random:
+    """The generator of ``random``: its own methods are covered by those that seed it first, until an item draws."""
+
+    def __init__(self) -> None:
         self._generator: random.Random = random.seed.__self__  # type: ignore[attr-defined]
         self._attributes = vars(self._generator)
-        self._pending: int | None = None
-        self._is_armed = False
-        """Whether the generator's own methods are covered by those that settle first; after the first draw of an item they are not."""
+        self._pending: Ask | None = None
+        self._is_covered = False
         self._lock = threading.Lock()
         self._covers: dict[str, Any] = {name: self._settling(name) for name in DRAWING}
         for name, cover in self._covers.items():
@@ -70,14 +86,11 @@ class Seeding:
         os.register_at_fork(after_in_child=self._drop)  # Python seeds the generator of a fork from the system
 
     def begin(self, ask: Ask) -> None:
-        """The item of this ask is made from now on."""
-        first, second = seeds_of(ask)
-        self._pending = first
-        self._generator.gauss_next = None  # type: ignore[attr-defined]  # a number that is kept for the next call
-        if not self._is_armed:
-            self._is_armed = True
+        self._pending = ask
+        if not self._is_covered:
+            self._is_covered = True
+            self._generator.gauss_next = None  # type: ignore[attr-defined]  # a number that is kept for the next call
             self._attributes.update(self._covers)
-        np.random.seed(second)
 
     def _settling(self, name: str) -> Any:
         """A method that sets the seed before it draws."""
@@ -105,16 +118,102 @@ class Seeding:
         """Set the seed; other threads that draw wait for that."""
         with self._lock:
             if self._pending is not None:
-                self._drop_covers()
-                super(random.Random, self._generator).seed(self._pending)
+                self._uncover()
+                super(random.Random, self._generator).seed(seeds_of(self._pending)[0])
                 self._pending = None
 
     def _drop(self) -> None:
         self._lock = threading.Lock()
         self._pending = None
-        self._drop_covers()
+        self._uncover()
 
-    def _drop_covers(self) -> None:
-        self._is_armed = False
+    def _uncover(self) -> None:
+        self._is_covered = False
         for name in self._covers:
             self._attributes.pop(name, None)
+
+
+class _Numpy:
+    """The generator of ``numpy.random``: until the first item that draws, its lock, which all that draws takes, is one that seeds it first.
+
+    From that item on each is seeded before it begins: where one draws, others do.
+    """
+
+    def __init__(self) -> None:
+        self._generator: Any = _get_bit_generator()
+        self._pending: Ask | None = None
+        self._is_waiting = False
+        self._lock = threading.Lock()
+        os.register_at_fork(after_in_child=self._renew)
+        self._wait()
+        self.begin(ANY)
+        if np.random.random_sample() == np.random.RandomState(seeds_of(ANY)[1]).random_sample():
+            self._wait()
+        else:  # a numpy that does not use what it was given so
+            self._settle()
+
+    def _wait(self) -> None:
+        _set_bit_generator(_Waiting(self._generator, self._settle))  # takes the lock itself
+        self._is_waiting = True
+
+    def begin(self, ask: Ask) -> None:
+        if self._is_waiting:
+            self._pending = ask
+        else:
+            np.random.seed(seeds_of(ask)[1])
+
+    def _settle(self) -> None:
+        """Put the generator's own lock back, and set the seed; other threads that draw wait for that."""
+        with self._lock:
+            if not self._is_waiting:
+                return
+            _set_bit_generator(self._generator)
+            if self._pending is not None:
+                np.random.seed(seeds_of(self._pending)[1])
+            self._is_waiting = False
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
+
+
+class _Waiting:
+    """Stands where numpy keeps a bit generator, and calls ``settle`` before the lock, the state or anything else of it is used.
+
+    Args:
+        generator: the bit generator, whose memory draws go on using.
+        settle: called before each use.
+    """
+
+    def __init__(self, generator: Any, settle: Any) -> None:
+        vars(self).update(capsule=generator.capsule, lock=_Gate(generator.lock, settle), _generator=generator, _settle=settle)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # numpy asks whether it is a Mersenne Twister
+        return type(vars(self)["_generator"])
+
+    def __getattr__(self, name: str) -> Any:
+        self._settle()
+        return getattr(self._generator, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._settle()
+        setattr(self._generator, name, value)
+
+    def __reduce__(self) -> Any:
+        self._settle()
+        return self._generator.__reduce__()
+
+
+class _Gate:
+    """A lock that calls ``settle`` before it is taken."""
+
+    def __init__(self, lock: Any, settle: Any) -> None:
+        self._lock = lock
+        self._settle = settle
+
+    def __enter__(self) -> None:
+        self._settle()
+        self._lock.acquire()
+
+    def __exit__(self, *_: Any) -> None:
+        self._lock.release()
