@@ -16,17 +16,10 @@ from operator import itemgetter
 from time import perf_counter, thread_time
 from typing import Any
 
-from numpy.typing import NDArray
-
 import stoker.feed.wire as wire
 from stoker.feed.messages import Ask
-from stoker.feed.parcel import Packer
-from stoker.feed.plan import Arrays, Gather
-
-
-def _nothing(item: Any, arrays: Arrays) -> bool:
-    """What fits a run to which nothing is added."""
-    return False
+from stoker.feed.parcel import Form, Packer
+from stoker.feed.plan import Arrays
 
 
 class Run:
@@ -36,7 +29,10 @@ class Run:
         outcome: as in ``wire.Record``, and so on.
     """
 
-    __slots__ = ("count", "extra", "gather", "offsets", "outcome", "room", "slot", "source", "template", "views")
+    form: Form
+    """Of a run that batches may be added to."""
+
+    __slots__ = ("count", "extra", "form", "offsets", "outcome", "slot", "source", "template")
 
     def __init__(self, outcome: int, source: int, slot: int, template: int, offsets: Sequence[int] = (), extra: bytes = b"") -> None:
         self.outcome = outcome
@@ -47,10 +43,6 @@ class Run:
         self.extra = extra
         self.count = 0
         """Batches that lie in the slot."""
-        self.room = 0
-        """How many may lie there."""
-        self.gather: Gather = _nothing
-        self.views: list[NDArray[Any]] = []
 
 
 Answer = tuple[Run, int, float, float, float, float]
@@ -81,18 +73,16 @@ class Held:
         """Put a batch into a run and answer with it; False where it cannot lie in one."""
         if self._packer.offered:
             return False
-        arrays: list[NDArray[Any]] = []
+        arrays: Arrays = []
         self._is_adding = True
         try:
             run = self._run
-            if run is None or run.count == run.room or run.source != ask.source or not run.gather(item, arrays):
+            if run is None or run.source != ask.source or run.count == run.form.layout.room or not run.form.gather(item, arrays):
                 run = self._run = self._begun(ask.source, slot, item, arrays)
                 if run is None:
                     return False
-            place = run.count
-            for view, array in zip(run.views, arrays, strict=False):
-                view[place] = array
-            run.count = place + 1
+            self._packer.add_to_run(run.form, run.slot, run.count, arrays)
+            run.count += 1
             cpu_s = 0.0 if began_cpu_s is None else thread_time() - began_cpu_s
             self._answers.append((run, ask.ticket, make_s, began_s, perf_counter() - began_s - make_s, cpu_s))
         finally:
@@ -107,16 +97,16 @@ class Held:
         cpu_s = 0.0 if began_cpu_s is None else thread_time() - began_cpu_s
         self._answers.append((run, ask.ticket, make_s, began_s, perf_counter() - began_s - make_s, cpu_s))
 
-    def _begun(self, source: int, slot: int, item: Any, arrays: list[NDArray[Any]]) -> Run | None:
+    def _begun(self, source: int, slot: int, item: Any, arrays: Arrays) -> Run | None:
         """A new run for this batch, and its arrays; None where it cannot lie in one."""
         arrays.clear()
         form = self._packer.form_of(item, arrays)
         if form is None or form.layout.room == 1:
             return None
         run = Run(wire.VALUE, source, slot, form.number)
-        run.gather, run.room = form.gather, form.layout.room
+        run.form = form
         try:
-            run.views = self._packer.views(form, slot)
+            self._packer.begin_run(form, slot)
         except MemoryError:
             return None  # whoever puts it anywhere else finds the same, and can say so
         run.extra = self._packer.told(form)

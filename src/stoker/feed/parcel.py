@@ -24,12 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stoker.feed.arena import ALIGNMENT, Arena
-from stoker.feed.plan import LEASED_BYTES, Arrays, Assemble, Layout, Plan, assembler, gatherer, structure
+from stoker.feed.plan import LEASED_BYTES, SMALL_ARRAY_BYTES, Arrays, Assemble, Layout, Plan, assembler, gatherer, structure
 
 IN_BAND_BYTES = 512
 """Buffers of pickled objects that are smaller travel within the pickle."""
-SMALL_ARRAY_BYTES = 8192
-"""Up to this size going through a bytes object is quicker than making a view to copy into."""
 MOST_ALARMS = 3
 """So often memory that was offered may be let go only by collecting garbage, which takes longer than a copy."""
 TEMPLATES = 4096
@@ -146,11 +144,33 @@ class Packer:
         self._known[form.plan] = form
         return template
 
-    def views(self, form: Form, slot: int) -> list[NDArray[Any]]:
-        """Memory for a run of batches of one form at the beginning of a slot: for each array a view of shape ``(room, ...)``."""
+    def begin_run(self, form: Form, slot: int) -> None:
+        """Make sure that a slot has memory for a run of batches of one form.
+
+        Raises:
+            MemoryError: it cannot be had.
+        """
+        self._arena.take(slot, form.layout.room * form.layout.stride)
+
+    def add_to_run(self, form: Form, slot: int, place: int, arrays: Arrays) -> None:
+        """Copy a batch to its place in a run that lies at the beginning of a slot."""
+        layout = form.layout
+        if layout.is_joined:
+            try:
+                data = layout.joined(arrays)
+            except TypeError:  # an array that does not lie in one piece
+                pass
+            else:
+                start = slot * self._arena.stride + place * layout.stride
+                self._arena.bytes[start:start + len(data)] = data
+                return
+        for view, array in zip(self._views_of(form, slot), arrays, strict=True):
+            view[place] = array
+
+    def _views_of(self, form: Form, slot: int) -> list[NDArray[Any]]:
+        """The memory of a run: for each array a view of shape ``(room, ...)``."""
         known = self._views.get(slot)
         if known is None or known[0] is not form:
-            self._arena.take(slot, form.layout.room * form.layout.stride)
             start = slot * self._arena.stride
             known = self._views[slot] = form, list(form.layout.columns(self._arena.memory, start, form.layout.room))
         return known[1]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ COPIED_BYTES = 32 << 10
 """Batches up to this size are copied when they are handed out: that costs no more than a lease."""
 COPIED_RUN_BYTES = 128 << 10
 """So many bytes of such batches make a run: more in one piece comes from fresh pages, which cost more than copying."""
+SMALL_ARRAY_BYTES = 8192
+"""Arrays up to this size are copied quicker through a bytes object than through a view each."""
 LEASED_BYTES = 256 << 10
 """Larger batches lie in a slot of their own: a message costs little beside them."""
 LEASED_RUN_BYTES = 1 << 20
@@ -31,6 +34,7 @@ Plan = Any
 Arrays = list[NDArray[Any]]
 Gather = Callable[[Any, Arrays], bool]
 Assemble = Callable[[Iterator[Sequence[Any]], int], Sequence[Any]]
+_form_of = attrgetter("dtype", "shape")
 
 
 def structure(item: Any, arrays: Arrays) -> Plan:
@@ -57,9 +61,13 @@ def leaves(plan: Plan) -> list[tuple[np.dtype[Any], tuple[int, ...]]]:
     """Dtype and shape of each array of a plan, in order."""
     if plan == "none":
         return []
-    if isinstance(plan[0], np.dtype):
+    if _is_array(plan):
         return [plan]
     return [leaf for part in _parts(plan) for leaf in leaves(part)]
+
+
+def _is_array(plan: Plan) -> bool:
+    return isinstance(plan[0], np.dtype)
 
 
 def _parts(plan: Plan) -> tuple[Plan, ...]:
@@ -78,10 +86,13 @@ class Layout:
         """How far a batch reaches, in bytes."""
         self._rows: list[tuple[int, np.dtype[Any], tuple[int, ...], int, int, tuple[int, ...]]] = []
         """Of each row of arrays alike: how many, their dtype and shape, where the first lies, from one to the next, and their strides."""
+        self._gaps: list[bytes] = []
+        """What lies before each array."""
         for (dtype, shape), alike in groupby(self.leaves):
             size, first, number = dtype.itemsize * math.prod(shape), _aligned(self.end), len(list(alike))
             strides = tuple(dtype.itemsize * math.prod(shape[axis + 1:]) for axis in range(len(shape)))
             self._rows.append((number, dtype, shape, first, _aligned(size), strides))
+            self._gaps += [bytes(first - self.end), *[bytes(_aligned(size) - size)] * (number - 1)]
             self.offsets += [first + place * _aligned(size) for place in range(number)]
             self.end = self.offsets[-1] + size
             self.size_bytes += number * size
@@ -92,11 +103,25 @@ class Layout:
         """Batches in a run, at most."""
         if self.end > LEASED_BYTES:
             self.room = 1
+        self._has_gaps = any(self._gaps)
+        self.is_joined = self.size_bytes <= SMALL_ARRAY_BYTES * len(self.leaves)
+        """Whether ``joined`` is the quicker way to copy a batch to its place."""
 
     def columns(self, memory: Any, start: int, count: int) -> Iterator[NDArray[Any]]:
         """For each place of an array a view of shape ``(count, ...)``: the arrays there of so many batches."""
         for number, dtype, shape, offset, pitch, strides in self._rows:
             yield from np.ndarray((number, count, *shape), dtype, memory, start + offset, (pitch, self.stride, *strides))
+
+    def joined(self, arrays: Arrays) -> bytes:
+        """A batch as it lies in memory.
+
+        Raises:
+            TypeError: an array does not lie in one piece.
+        """
+        pieces: list[Any] = arrays
+        if self._has_gaps:
+            pieces = [piece for pair in zip(self._gaps, arrays, strict=True) for piece in pair]
+        return b"".join(pieces)
 
     def arrays(self, memory: Any, count: int) -> Iterator[Sequence[NDArray[Any]]]:
         """For each place of an array those of so many batches, as views of ``memory``, which begins where the first batch begins."""
@@ -115,42 +140,53 @@ def _aligned(size_bytes: int) -> int:
 
 
 def gatherer(plan: Plan) -> Gather:
-    """A function that says whether an item has exactly this plan, and adds its arrays to a list (some, where it has not)."""
-    if plan == "none":
-        return lambda item, arrays: item is None
-    if isinstance(plan[0], np.dtype):
-        inside = gatherer(("t", plan))
-        return lambda item, arrays: inside((item,), arrays)
-    kind = {"t": tuple, "l": list, "d": dict}[plan[0]]
-    names = plan[1] if kind is dict else ()
-    types, array = tuple(map(type, names)), np.ndarray
-    parts = [(*part, None) if isinstance(part[0], np.dtype) else (None, None, gatherer(part)) for part in _parts(plan)]
+    """A function that says whether an item has exactly this plan, and adds its arrays to an empty list (some, where it has not)."""
+    flatten, forms = _flattener(plan), leaves(plan)
+    kinds = [np.ndarray] * len(forms)
 
-    def gather(item: Any, arrays: Arrays) -> bool:
+    def gather(item: Any, arrays: Arrays) -> bool:  # compares lists: a loop over the arrays takes twice as long
+        return flatten(item, arrays) and list(map(type, arrays)) == kinds and list(map(_form_of, arrays)) == forms
+
+    return gather
+
+
+def _take(item: Any, found: Arrays) -> bool:
+    found.append(item)
+    return True
+
+
+def _flattener(plan: Plan) -> Gather:
+    """A function that says whether an item is built as a plan says, and adds what stands in the places of its arrays to a list."""
+    if plan == "none":
+        return lambda item, found: item is None
+    if _is_array(plan):
+        return _take
+    kind = {"t": tuple, "l": list, "d": dict}[plan[0]]
+    names = list(plan[1]) if kind is dict else []
+    types = list(map(type, names)) if any(type(name) is not str for name in names) else None  # 1 and True are equal, and not the same
+    parts = _parts(plan)
+    inner = None if all(map(_is_array, parts)) else list(map(_flattener, parts))
+
+    def flatten(item: Any, found: Arrays) -> bool:
         if type(item) is not kind or len(item) != len(parts):
             return False
         if kind is dict:
-            if tuple(map(type, item)) != types or tuple(item) != names:  # 1 and True are equal, and not the same
+            if list(item) != names or (types is not None and list(map(type, item)) != types):
                 return False
             item = item.values()
-        for part, (dtype, shape, inner) in zip(item, parts, strict=True):
-            if inner is not None:
-                if not inner(part, arrays):
-                    return False
-            elif type(part) is not array or part.shape != shape or (part.dtype is not dtype and part.dtype != dtype):
-                return False
-            else:
-                arrays.append(part)
-        return True
+        if inner is None:
+            found += item
+            return True
+        return all(inside(part, found) for inside, part in zip(inner, item, strict=True))
 
-    return gather
+    return flatten
 
 
 def assembler(plan: Plan) -> Assemble:
     """A function that builds so many batches of columns: for each array of the plan, in order, a list with that of every batch."""
     if plan == "none":
         return lambda columns, count: [None] * count
-    if isinstance(plan[0], np.dtype):
+    if _is_array(plan):
         return lambda columns, count: next(columns)
     parts = [assembler(part) for part in _parts(plan)]
 
