@@ -224,7 +224,7 @@ SYSTEMS = {
     "stoker empty": stoker_empty,
 }
 PROCESS_PEERS = ("keras processes", "torch numpy", "torch tensors", "grain processes")
-IMPORTS = {"keras": ("keras",), "torch": ("torch",), "grain": ("grain.python",), "stoker": ("stoker",)}
+IMPORTS = {"keras": ("keras",), "torch": ("torch",), "grain": ("grain.python",), "stoker": ("stoker.feed.feed",)}
 
 
 def touch(item):

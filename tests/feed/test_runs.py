@@ -343,7 +343,8 @@ def test_batches_are_asked_for_together_as_long_as_a_message_is_worth_it():
 @pytest.mark.parametrize(("lane", "make_s", "cpu_s", "waited", "expected"), [
     ("threads", 2e-6, 2e-6, 0.5, 64),
     ("threads", 2e-6, 2e-6, 0.1, 32),  # the consumer is slow enough for the next half to be made meanwhile
-    ("threads", 8e-6, 8e-6, 0.5, 32),  # threads may work beside each other
+    ("threads", 4e-5, 1.5e-5, 0.5, 64),  # two that take the GIL from one another
+    ("threads", 3e-5, 3e-5, 0.5, 25),  # threads may work beside each other
     ("threads", 6e-5, 2e-6, 0.5, 13),  # they sleep
     ("processes", 2e-6, 2e-6, 0.5, 32),
 ])

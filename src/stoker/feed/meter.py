@@ -19,8 +19,9 @@ from stoker.machine import usable_cores
 
 QUICK_S = 200e-6
 """A batch made faster than this costs about as much as a message and the wake-up of who gets it."""
-TRIVIAL_S = 4e-6
-"""CPU time of a thread for a batch, of which more than half is handing it over: threads beside each other are only in each other's way."""
+TRIVIAL_S = 20e-6
+"""CPU time of a thread for a batch that costs less than taking the GIL from one another (5 to 20 us): threads beside each other are only in
+each other's way."""
 WANT = 0.25
 """A consumer that waits for a larger share of its time uses batches as fast as they are made."""
 SHARED = 0.75
@@ -302,8 +303,7 @@ class Meter:
 
     def _is_trivial(self) -> bool:
         """Whether a batch is so little work that a thread has little to do but to hand it over, and does not sleep meanwhile."""
-        most_s = TRIVIAL_S * self._made
-        return self._cpu_s < most_s and self._make_s < 4 * most_s
+        return self._cpu_s < TRIVIAL_S * self._made and self._make_s < 4 * self._cpu_s
 
     def slowest_usual_s(self) -> float:
         """The 99th percentile of recent make times (nearest rank); 0 before the first."""
