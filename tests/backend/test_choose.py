@@ -46,6 +46,7 @@ def test_a_backend_that_stoker_does_not_drive_is_left_to_keras():
     assert settled({"KERAS_BACKEND": "openvino"}, {"jax"}) == "openvino"
 
 
+@pytest.mark.slow
 def test_stoker_keras_runs_on_what_was_chosen_and_gives_models_their_methods():
     name = os.environ.get("KERAS_BACKEND", "jax")
     code = ("import sys, stoker; assert 'keras' not in sys.modules; import stoker.keras, keras; "

@@ -106,6 +106,7 @@ def test_batches_do_not_change_under_a_step_that_is_under_way(backend, model):
         assert session.read(raw)["loss"] == pytest.approx(4.0)
 
 
+@pytest.mark.slow
 def test_several_steps_at_once_give_what_single_steps_give(backend, model):
     twin = keras.models.clone_model(model)
     twin.set_weights(model.get_weights())

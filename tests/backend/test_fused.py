@@ -83,6 +83,7 @@ def eager_choice(monkeypatch):
     return calls
 
 
+@pytest.mark.slow
 def test_what_is_measured_at_the_start_changes_no_result(eager_choice):
     batches = source(40)
     expected = train(model(), batches, workers=0)

@@ -86,6 +86,7 @@ def test_what_the_runner_changed_is_put_back(script, monkeypatch):
     assert (sys.modules["__main__"], sys.argv, sys.path) == before
 
 
+@pytest.mark.slow
 def test_a_traceback_ends_in_the_scripts_own_line(script):
     path = script("""
         import numpy as np
@@ -108,6 +109,7 @@ def test_a_traceback_ends_in_the_scripts_own_line(script):
     assert "train.py" in files[-1] and not any("stoker" in line.partition(",")[0] for line in files), done.stderr
 
 
+@pytest.mark.slow
 def test_an_error_of_stokers_own_ends_at_the_call(script):
     path = script("""
         from keras.models import Sequential
@@ -121,6 +123,7 @@ def test_an_error_of_stokers_own_ends_at_the_call(script):
     assert done.returncode == 1 and len(files) == 1 and "line 6" in files[0] and "steps_per_epoch" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_syntax_error_shows_its_line(script):
     done = runner(script("print 'hello'\n"))
     assert done.returncode == 1 and "SyntaxError" in done.stderr and "print 'hello'" in done.stderr
@@ -160,6 +163,7 @@ def test_ctrl_c_ends_the_script_and_leaves_its_weights(script, tmp_path):
     assert said.rstrip().endswith("KeyboardInterrupt") and "stoker/" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not OTHER, reason="no backend besides TensorFlow is installed")
 def test_without_tensorflow_its_keras_is_keras(script):
     path = script("""
@@ -265,6 +269,7 @@ def test_check_looks_names_up_in_keras_as_it_is_installed(script, capsys):
     assert not said & {("9", "cannot"), ("11", "cannot")}
 
 
+@pytest.mark.slow
 def test_what_runs_at_the_end_of_the_process_still_sees_the_script(script, tmp_path):
     path = script("""
         import atexit, sys, threading

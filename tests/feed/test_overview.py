@@ -120,6 +120,7 @@ def running(*command):
             script.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no SIGUSR1")
 def test_a_signal_shows_the_stacks_of_processes_and_ctrl_c_still_ends_the_training(tmp_path):
     path = tmp_path / "train.py"

@@ -203,13 +203,44 @@ def test_numpy_is_not_seeded_for_items_that_draw_nothing_until_one_draws():
             begin(Ask(0, index, 1, index, 7))
         print(json.dumps([before, len(calls)]))
     """)
-    assert seeded == [0, 6]
+    assert seeded == [0, 5]
 
 
-def test_a_numpy_that_uses_its_own_lock_is_seeded_before_every_item():
-    drawn = run("eager", """
+def test_a_generator_that_the_source_sets_is_seeded_before_every_item():
+    lazy, eager = (run(way, """
+        begin(Ask(0, 0, 0, 0, 7))
+        old = np.random.get_bit_generator()
+        np.random.set_bit_generator(np.random.PCG64(1))
+        found = []
+        for index in (1, 2, 1):
+            begin(Ask(0, index, 0, index, 7))
+            found += [np.random.rand(), old.random_raw() > 0, np.random.rand()]
+        print(json.dumps(found))
+    """) for way in ("lazy", "eager"))
+    assert lazy == eager and lazy[:3] == lazy[6:] != lazy[3:6]
+
+
+def test_what_is_drawn_before_the_first_item_is_not_the_same_in_each_process():
+    before = {str(run("lazy", "print(json.dumps(np.random.rand()))")) for _ in range(2)}
+    assert len(before) == 2
+
+
+def test_the_lock_may_be_taken_by_hand():
+    assert run("lazy", """
+        begin(Ask(0, 0, 0, 0, 7))
+        lock = np.random.get_bit_generator().lock
+        taken = lock.acquire()
+        lock.release()
+        with lock:
+            print(json.dumps(taken))
+    """)
+
+
+@pytest.mark.parametrize("refuses", ["lambda generator, settle: generator", "lambda generator, settle: None"])
+def test_a_numpy_that_uses_its_own_lock_or_takes_no_other_is_seeded_before_every_item(refuses):
+    drawn = run("eager", f"""
         import stoker.feed.seeding as seeding
-        seeding._Waiting = lambda generator, settle: generator
+        seeding._Waiting = {refuses}
         begin = seeding._Numpy().begin
         begin(Ask(0, 0, 0, 0, 7))
         print(json.dumps([np.random.rand(), np.random.RandomState(seeding.seeds_of(Ask(0, 0, 0, 0, 7))[1]).rand()]))

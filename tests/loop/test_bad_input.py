@@ -235,6 +235,7 @@ def test_a_model_that_is_built_by_its_first_batch_refuses_it_before_it_trains():
     assert model.fit_generator(models.endless(), 2, verbose=0).history["loss"]
 
 
+@pytest.mark.slow
 def test_batches_of_many_lengths_go_through_a_sequential_without_input():
     model = keras.Sequential([keras.layers.LSTM(2), keras.layers.Dense(1)])
     model.compile("sgd", "mse")

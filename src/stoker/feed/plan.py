@@ -163,7 +163,7 @@ def _flattener(plan: Plan) -> Gather:
         return _take
     kind = {"t": tuple, "l": list, "d": dict}[plan[0]]
     names = list(plan[1]) if kind is dict else []
-    types = list(map(type, names)) if any(type(name) is not str for name in names) else None  # 1 and True are equal, and not the same
+    types = list(map(type, names))  # 1 and True are equal, and not the same
     parts = _parts(plan)
     inner = None if all(map(_is_array, parts)) else list(map(_flattener, parts))
 
@@ -171,7 +171,7 @@ def _flattener(plan: Plan) -> Gather:
         if type(item) is not kind or len(item) != len(parts):
             return False
         if kind is dict:
-            if list(item) != names or (types is not None and list(map(type, item)) != types):
+            if list(map(type, item)) != types or list(item) != names:
                 return False
             item = item.values()
         if inner is None:

@@ -9,6 +9,7 @@ functions that are imported by name must be those that look first whether there 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import threading
@@ -136,41 +137,55 @@ class _Random:
 class _Numpy:
     """The generator of ``numpy.random``: until the first item that draws, its lock, which all that draws takes, is one that seeds it first.
 
-    From that item on each is seeded before it begins: where one draws, others do.
+    From that item on each is seeded before it begins: where one draws, others do. So it is where a source sets a generator of its own.
     """
 
     def __init__(self) -> None:
         self._generator: Any = _get_bit_generator()
+        self._waiting: _Waiting | None = None
+        """What stands in its place now."""
         self._pending: Ask | None = None
-        self._is_waiting = False
         self._lock = threading.Lock()
         os.register_at_fork(after_in_child=self._renew)
-        self._wait()
-        self.begin(ANY)
-        if np.random.random_sample() == np.random.RandomState(seeds_of(ANY)[1]).random_sample():
+        if self._is_heeded():
             self._wait()
-        else:  # a numpy that does not use what it was given so
-            self._settle()
+
+    def _is_heeded(self) -> bool:
+        """Whether numpy takes what stands in for its generator, and uses it as it should."""
+        state, drawn = self._generator.state, None
+        with contextlib.suppress(Exception):
+            self._wait()
+            self._pending = ANY
+            drawn = np.random.random_sample()
+        self._pending = self._waiting = None
+        _set_bit_generator(self._generator)
+        self._generator.state = state
+        return drawn == np.random.RandomState(seeds_of(ANY)[1]).random_sample()
 
     def _wait(self) -> None:
-        _set_bit_generator(_Waiting(self._generator, self._settle))  # takes the lock itself
-        self._is_waiting = True
+        waiting = _Waiting(self._generator, self._settle)
+        _set_bit_generator(waiting)  # uses it, and must not find that it waits
+        self._waiting = waiting
 
     def begin(self, ask: Ask) -> None:
-        if self._is_waiting:
+        if self._waiting is None:
+            np.random.seed(seeds_of(ask)[1])
+        elif _get_bit_generator() is self._waiting:
             self._pending = ask
         else:
-            np.random.seed(seeds_of(ask)[1])
+            self._waiting = None
+            self.begin(ask)
 
     def _settle(self) -> None:
-        """Put the generator's own lock back, and set the seed; other threads that draw wait for that."""
+        """Set the seed, and put the generator back; other threads that draw wait for that."""
         with self._lock:
-            if not self._is_waiting:
+            if self._waiting is None:
                 return
-            _set_bit_generator(self._generator)
             if self._pending is not None:
-                np.random.seed(seeds_of(self._pending)[1])
-            self._is_waiting = False
+                self._generator.state = np.random.RandomState(seeds_of(self._pending)[1]).get_state(legacy=False)
+            if _get_bit_generator() is self._waiting:
+                _set_bit_generator(self._generator)
+            self._waiting = None
 
     def _renew(self) -> None:
         self._lock = threading.Lock()
@@ -185,7 +200,7 @@ class _Waiting:
     """
 
     def __init__(self, generator: Any, settle: Any) -> None:
-        vars(self).update(capsule=generator.capsule, lock=_Gate(generator.lock, settle), _generator=generator, _settle=settle)
+        vars(self).update(lock=_Gate(generator.lock, settle), _generator=generator, _settle=settle)
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:  # numpy asks whether it is a Mersenne Twister
@@ -211,9 +226,15 @@ class _Gate:
         self._lock = lock
         self._settle = settle
 
-    def __enter__(self) -> None:
+    def acquire(self, *how: Any) -> bool:
         self._settle()
-        self._lock.acquire()
+        return bool(self._lock.acquire(*how))
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def __enter__(self) -> bool:
+        return self.acquire()
 
     def __exit__(self, *_: Any) -> None:
-        self._lock.release()
+        self.release()
