@@ -8,83 +8,87 @@ the medians of five rounds are shown. `first` is the time from opening the loade
 time of the whole process tree per batch; `mem` the largest proportional memory (PSS) of the tree. Batches are looked at (one element of
 each array is read) and dropped.
 
-Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18, two cores that did nothing else, medians of 5; tiny and dict in a run of their own::
+Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18, two cores of a shared machine in an hour in which it ran at
+a third of the speed that it has in others; nothing else ran, medians of 5::
 
     tiny: 32 x 16 float32 and 32 x 1 float32: 2 KB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process           476,972                29.25          1.00     0.00     0.00      24
-        keras threads         55,765                 3.42          0.12     0.00     0.02     328
-        keras processes       16,308                 1.00          0.03     0.02     0.08     340
-        torch numpy           12,843                 0.79          0.03     0.03     0.12     258
-        torch tensors            840                 0.05          0.00     0.05     1.35     263
-        grain processes        1,992                 0.12          0.00     0.51     0.94     334
-        stoker threads       129,172                 7.92          0.27     0.02     0.01      37
-        stoker processes      97,281                 5.97          0.20     0.18     0.02      87
-        stoker empty          80,397                 4.93          0.17     0.18     0.02      87
+        in-process           163,246                26.64          1.00     0.00     0.01      24
+        keras threads         17,593                 2.87          0.11     0.01     0.06     329
+        keras processes        6,128                 1.00          0.04     0.04     0.24     341
+        torch numpy            4,458                 0.73          0.03     0.05     0.35     258
+        torch tensors            459                 0.07          0.00     0.08     2.81     263
+        grain processes          827                 0.13          0.01     1.26     2.35     334
+        stoker threads        43,017                 7.02          0.26     0.03     0.02      35
+        stoker processes      49,462                 8.07          0.30     0.33     0.04      78
+        stoker empty          35,903                 5.86          0.22     0.25     0.05      79
 
     image: 64 x 224 x 224 x 3 float32: 38.5 MB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process               331                 5.65          1.00     0.01     3.04      58
-        keras threads            276                 4.70          0.83     0.01     7.23     422
-        keras processes            8                 0.14          0.02     0.26   194.44     541
-        torch numpy               15                 0.25          0.04     0.23   116.67     672
-        torch tensors             59                 1.00          0.18     0.10    34.75     374
-        grain processes            6                 0.10          0.02     1.13   402.50    2812
-        stoker threads           308                 5.25          0.93     0.02     6.26     138
-        stoker processes         258                 4.39          0.78     0.21     7.83     659
-        stoker empty             341                 5.82          1.03     0.20     5.64     506
+        in-process               132                 4.27          1.00     0.01     7.58      62
+        keras threads            213                 6.90          1.62     0.02     9.44     441
+        keras processes            4                 0.14          0.03     0.53   363.33     560
+        torch numpy                6                 0.21          0.05     0.49   257.14     666
+        torch tensors             31                 1.00          0.23     0.21    65.31     595
+        grain processes            4                 0.11          0.03     4.12   730.00    4017
+        stoker threads           243                 7.88          1.85     0.03     8.16     105
+        stoker processes         193                 6.25          1.47     0.39    10.37     574
+        stoker empty             460                14.91          3.49     0.34     4.46     497
 
     uint8: 64 x 224 x 224 x 3 uint8: 9.6 MB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process             2,932                11.43          1.00     0.00     0.34      34
-        keras threads          2,832                11.04          0.97     0.01     0.64     453
-        keras processes           44                 0.17          0.01     0.08    35.45     434
-        torch numpy               52                 0.20          0.02     0.09    25.93     411
-        torch tensors            257                 1.00          0.09     0.06     7.28     367
-        grain processes           21                 0.08          0.01     0.85   121.90    2570
-        stoker threads         3,729                14.53          1.27     0.01     0.51     155
-        stoker processes       1,451                 5.66          0.49     0.19     1.29     226
-        stoker empty           3,030                11.81          1.03     0.18     0.60     189
+        in-process             4,743                43.58          1.00     0.00     0.21      34
+        keras threads          1,414                12.99          0.30     0.01     1.30     452
+        keras processes           24                 0.22          0.01     0.16    65.20     434
+        torch numpy               25                 0.23          0.01     0.12    55.00     411
+        torch tensors            109                 1.00          0.02     0.10    17.06     339
+        grain processes           12                 0.11          0.00     1.94   222.86    2134
+        stoker threads         1,354                12.44          0.29     0.01     1.38     150
+        stoker processes         937                 8.61          0.20     0.30     2.12     199
+        stoker empty           1,457                13.39          0.31     0.24     1.33     181
 
     dict: A dict of 20 inputs and one of 3 targets, each 64 x 16 float32.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process            39,590                10.19          1.00     0.00     0.03      24
-        keras threads          9,558                 2.46          0.24     0.00     0.12     330
-        keras processes        3,184                 0.82          0.08     0.03     0.44     342
-        torch numpy            3,885                 1.00          0.10     0.03     0.39     260
-        torch tensors            126                 0.03          0.00     0.08     8.25     263
-        grain processes          584                 0.15          0.01     0.56     3.18     443
-        stoker threads        11,502                 2.96          0.29     0.02     0.10      46
-        stoker processes      17,140                 4.41          0.43     0.18     0.09      89
-        stoker empty          12,528                 3.23          0.32     0.18     0.12      89
+        in-process            13,361                 7.50          1.00     0.00     0.08      24
+        keras threads          3,631                 2.04          0.27     0.01     0.32     329
+        keras processes        1,264                 0.71          0.09     0.05     1.19     342
+        torch numpy            1,782                 1.00          0.13     0.05     0.86     260
+        torch tensors             42                 0.02          0.00     0.12    25.58     263
+        grain processes          190                 0.11          0.01     1.41     8.99     429
+        stoker threads         3,366                 1.89          0.25     0.01     0.32      44
+        stoker processes       6,752                 3.79          0.51     0.27     0.25      80
+        stoker empty           5,205                 2.92          0.39     0.31     0.30      80
 
     csv: 64 lines of 40 numbers, parsed in pure Python.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process             4,024                 0.95          1.00     0.01     0.25      31
-        keras threads          3,502                 0.83          0.87     0.01     0.29     328
-        keras processes        3,350                 0.79          0.83     0.03     0.47     340
-        torch numpy            4,237                 1.00          1.05     0.03     0.41     249
-        torch tensors            793                 0.19          0.20     0.04     1.60     254
-        grain processes        2,570                 0.61          0.64     0.55     0.62     351
-        stoker threads         3,403                 0.80          0.85     0.02     0.31      44
-        stoker processes       6,435                 1.52          1.60     0.19     0.31      86
-        stoker empty           5,864                 1.38          1.46     0.19     0.33      86
+        in-process             1,070                 0.93          1.00     0.03     0.95      31
+        keras threads            837                 0.73          0.78     0.04     1.23     328
+        keras processes        1,035                 0.90          0.97     0.06     1.65     341
+        torch numpy            1,146                 1.00          1.07     0.08     1.57     249
+        torch tensors            310                 0.27          0.29     0.08     4.12     254
+        grain processes          707                 0.62          0.66     1.43     2.35     345
+        stoker threads           788                 0.69          0.74     0.04     1.39      42
+        stoker processes       1,670                 1.46          1.56     0.28     1.20      76
+        stoker empty           1,456                 1.27          1.36     0.34     1.35      76
 
     jpeg: 64 JPEG files of 256 x 256, decoded, resized to 160 x 160, half of them flipped.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process                17                 0.55          1.00     0.08    59.41      41
-        keras threads             29                 0.94          1.70     0.08    67.01     351
-        keras processes           27                 0.87          1.58     0.13    72.75     385
-        torch numpy               27                 0.90          1.63     0.14    72.29     306
-        torch tensors             30                 1.00          1.81     0.12    64.78     277
-        grain processes           30                 0.98          1.77     1.73    65.94     693
-        stoker threads            30                 0.98          1.78     0.10    64.06      78
-        stoker processes          36                 1.19          2.15     0.27    55.09     161
-        stoker empty              35                 1.14          2.06     0.27    57.69     151
+        in-process                 8                 0.54          1.00     0.21   122.86      41
+        keras threads             14                 0.95          1.75     0.17   132.79     351
+        keras processes           14                 0.93          1.72     0.24   141.79     378
+        torch numpy               14                 0.95          1.75     0.26   141.28     314
+        torch tensors             15                 1.00          1.84     0.26   132.11     280
+        grain processes           15                 0.99          1.83     3.66   132.33     562
+        stoker threads            15                 0.99          1.82     0.21   129.66      67
+        stoker processes          17                 1.12          2.06     0.44   119.41     150
+        stoker empty              16                 1.06          1.95     0.47   125.79     141
 
-Tiny and dict lie at what two cores can do: a tiny batch takes 6 us of the consumer's CPU time (1 of it this benchmark's look) and 8.6 of a worker's
-(2 for seeding, 1 for the source), a dict of 23 arrays 36 us (10 for the look) and 48 (18 for the source). The rest of the 20 and 107 us
-that two cores have in that time goes into waking up: about 50 us each time that one waits for the other.
+In two other runs of that hour tiny was 8.97 and dict 4.58 times the best process peer, CSV 1.61 times in-process.
+
+A dict of 23 arrays takes 116 us of the worker's CPU time (60 for the source, 12 to recognise the arrays, 18 to join and copy them, 7 to let go of
+them, the rest for messages) and 105 us of the consumer's (35 for this benchmark's look, 30 for views and dicts, 8 to let go of them, the
+rest for messages, each of which carries 5 batches, because 10 may be in flight or ready): what is no message lies at 170 us, and 6 times
+the peer would be 200 for all.
 
 How to read it: `x best process peer` is the rate over that of the fastest of Keras, PyTorch and Grain with processes in the same run. What is
 cheap to make is fastest on threads or in process; processes pay where making a batch holds the GIL for longer than carrying it takes.

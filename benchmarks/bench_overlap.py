@@ -7,26 +7,25 @@ source the other. Each number is the median of five turns, each the second epoch
 call; all ways take turns, with them two processes that share nothing but the machine, one of which takes the steps while the other makes
 the batches: no loader can be expected to do better than that.
 
-Results: two cores that did nothing else, Python 3.11, Keras 3.15.1, JAX 0.10.2, PyTorch 2.13.0, TensorFlow 2.21.0; of JAX two runs,
-all before the column ``nothing shared`` was there and before steps of SGD on PyTorch were recorded::
+Results: two cores of a shared machine in an hour in which others used it too, Python 3.11, Keras 3.15.1, JAX 0.10.2, PyTorch 2.13.0,
+TensorFlow 2.21.0::
 
-    backend    the source         step ms make ms      stoker thread stoker 2 processes    keras generator
-    jax        sleeps                 9.4     9.6               1.00               0.97               1.09
-    jax        numpy                  9.4     9.4               1.06               1.07               1.07
-    jax        small numpy            9.4     9.4               1.04               1.08               1.04
-    jax        holds the GIL          9.4     9.1               1.05               1.03               1.06
-    jax        sleeps                 9.1     9.2               1.01               0.97               1.10
-    jax        numpy                  9.1     8.9               1.07               1.17               1.07
-    jax        small numpy            9.1     9.2               1.07               1.14               1.10
-    jax        holds the GIL          9.1     9.2               1.07               1.11               1.06
-    torch      sleeps                 8.0     8.2               1.00               0.89               2.02
-    torch      numpy                  8.0     7.8               1.02               1.00               2.10
-    torch      small numpy            8.0     8.0               1.38               0.99               2.03
-    torch      holds the GIL          8.0     8.1               1.80               0.98               2.07
-    tensorflow sleeps                11.1    11.2               1.01               0.97               1.04
-    tensorflow numpy                 11.1    11.0               1.02               1.00               1.15
-    tensorflow small numpy           11.1    11.0               1.09               1.10               1.26
-    tensorflow holds the GIL         11.1    11.1               1.03               1.01               1.06
+    backend    the source         step ms make ms     nothing shared      stoker thread stoker 2 processes    keras generator
+    jax        sleeps                10.1    10.3               1.01               1.02               1.11               1.11
+    jax        numpy                 10.1    10.6               1.20               1.22               1.23               1.11
+    jax        small numpy           10.1    10.1               1.06               1.12               1.14               1.18
+    jax        holds the GIL         10.1    10.6               1.40               1.24               1.27               1.43
+    torch      sleeps                 8.3     8.4               1.07               1.14               1.11               2.82
+    torch      numpy                  8.3     8.2               1.14               1.10               1.15               2.92
+    torch      small numpy            8.3     8.7               1.10               1.34               1.12               2.83
+    torch      holds the GIL          8.3     8.1               1.24               1.97               1.25               2.86
+    tensorflow sleeps                13.4    13.6               1.00               1.02               0.91               1.08
+    tensorflow numpy                 13.4    14.1               1.01               1.04               1.01               1.16
+    tensorflow small numpy           13.4    13.5               0.98               1.07               1.04               1.35
+    tensorflow holds the GIL         13.4    17.0               0.91               1.06               1.05               1.23
+
+In quieter hours a thread beside a step on JAX took 1.00 (sleeps), 1.04 (numpy) and 1.05 (holds the GIL), on PyTorch 0.99, 1.05 and 1.2, on
+TensorFlow 1.01, 1.02 and 1.03. What two processes that share nothing take shows how much of the rest is the machine's.
 
 A step on JAX takes 1.09 cores of CPU time even with threads for one: on two cores that a source fills too, 1.05 is the least there can be.
 On PyTorch a step is many operations with Python between them, and a thread that wants the GIL every 10 us waits for that Python each time:

@@ -23,6 +23,15 @@ JAX three runs::
     tensorflow lstm      2321       2377      2409     5324     2373     5279     2483     3239     2408     4484 |  1.02     2.2     2.2      2.2     1.3      1.9
     tensorflow wide     43016      42011     41842    80341    43354    80360    42729    80929    42742    46269 |  0.98     1.9     1.9      1.9     1.9      1.1
 
+On the same machine in an hour in which Python ran at a third of that speed, and XLA at two thirds, the MLP (on JAX two of six runs)::
+
+    jax        mlp        129        161        28      448       31      506       79      527      117      324 |  1.24    15.9     2.8     16.3     6.7      2.8
+    jax        mlp        117        189        31      534       30      525       88      616      138      340 |  1.62    17.1     2.8     17.5     7.0      2.5
+    torch      mlp       5496       2888      2473     5649     2057     6502     2006     6284     2703     6222 |  0.53     2.3     2.0      3.2     3.1      2.3
+    tensorflow mlp        948        809       312     2884      282     2770      370     2381      940     3162 |  0.85     9.2     3.6      9.8     6.4      3.4
+
+There the 20 us of Python around a step on JAX that nothing may be pulled ahead for are 60, beside a step that takes hardly longer than before.
+
 How to read it: microseconds a step. ``bare`` is a loop over the model's own step, compiled, with nothing around it, one step a call. ``hook``
 has a callback that reads the loss after every batch. ``one by one`` is a generator with ``workers=0``: no batch is pulled
 before the step that needs it, so steps are never fused. ``k/s`` is Keras's time over stoker's for the same kind of source (higher is better

@@ -1,9 +1,9 @@
 """`class_weight` makes up for a class that is rare: more of its members are found."""
 
-import keras
 import numpy as np
 
-import stoker
+import stoker.keras  # isort: skip
+import keras
 
 rng = np.random.default_rng(0)
 

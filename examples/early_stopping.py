@@ -1,9 +1,9 @@
 """Keras callbacks work as they do in Keras: this one stops the run and puts the best weights back."""
 
-import keras
 import numpy as np
 
-import stoker
+import stoker.keras  # isort: skip
+import keras
 
 rng = np.random.default_rng(0)
 keras.utils.set_random_seed(0)

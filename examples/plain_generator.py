@@ -1,9 +1,9 @@
 """A plain Python generator: endless, so `steps_per_epoch` says how long an epoch is."""
 
-import keras
 import numpy as np
 
-import stoker.keras  # noqa: F401  (gives keras.Model its fit_generator)
+import stoker.keras  # isort: skip
+import keras
 
 
 def batches(seed):

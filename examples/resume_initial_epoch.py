@@ -3,10 +3,10 @@
 import tempfile
 from pathlib import Path
 
-import keras
 import numpy as np
 
-import stoker
+import stoker.keras  # isort: skip
+import keras
 
 
 def batches(seed):

@@ -1,9 +1,9 @@
 """A Sequence that changes every image a little each time it is shown; `stoker.rng()` makes that reproducible for any number of workers."""
 
-import keras
 import numpy as np
 
-import stoker
+import stoker.keras  # isort: skip
+import keras
 
 
 class Bars(stoker.Sequence):

@@ -3,10 +3,10 @@
 import tempfile
 from pathlib import Path
 
-import keras
 import numpy as np
 
-import stoker.keras  # noqa: F401  (gives keras.Model its fit_generator)
+import stoker.keras  # isort: skip
+import keras
 
 
 def generate_arrays_from_file(path):

@@ -98,7 +98,7 @@ class WorkerError(StokerError, RuntimeError):
 
 
 class WorkerDied(WorkerError):
-    """A worker process that died more often on one index than healing is tried."""
+    """Worker processes that died three times at one index, or five times without any answer, or one that ran a generator."""
 
 
 class WorkerHung(WorkerError, TimeoutError):

@@ -113,7 +113,7 @@ def test_the_sentence_has_the_rates_of_both():
 def test_where_workers_cannot_keep_up_it_says_what_the_possible_number_gives():
     found = verdict(figures("processes", 1, 0.400, 0.010, 1.0), cores=8)
     assert (found.advised_workers, found.processes) == (8, True)
-    assert "8 processes would give ~8.0x (the model would still wait): that is more than 8 cores can compute" in found.text
+    assert "8 processes would give ~8.0x (the model would still wait): keeping up takes more than 8 cores can compute" in found.text
     held = verdict(dataclasses.replace(figures("threads", 1, 0.400, 0.010, 1.0), gil_share=0.9), cores=8)
     assert (held.advised_workers, held.processes) == (8, True)
     assert "the source holds the GIL: 8 processes would give ~8.0x (the model would still wait)" in held.text
@@ -126,7 +126,7 @@ def test_more_than_the_cores_can_compute_is_not_mended_by_workers():
     assert found.advised_workers is None and "more than 2 cores can compute" in found.text
     assert verdict(figures("processes", 2, 0.040, 0.010, 1.0), cores=8).advised_workers == 5
     held = verdict(dataclasses.replace(figures("threads", 1, 0.400, 0.010, 1.0), gil_share=0.9), cores=1)
-    assert held.advised_workers is None and "holds the GIL, and that is more than 1 core can compute" in held.text
+    assert held.advised_workers is None and "holds the GIL, and keeping up takes more than 1 core can compute" in held.text
 
 
 def test_threads_are_not_advised_beyond_what_the_gil_lets_them_make():

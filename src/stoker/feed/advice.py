@@ -188,7 +188,8 @@ class _Plan:
     def reason(self, cores: int | None) -> str:
         """Why it would."""
         if self.is_short:
-            return f"that is {'more than' if self.is_too_much else 'all that'} {count_of(cores or 1, 'core')} can compute: {CHEAPER}"
+            share = "more than" if self.is_too_much else "all that"
+            return f"keeping up takes {share} {count_of(cores or 1, 'core')} can compute: {CHEAPER}"
         return f"{self.needed} workers would be needed: {CHEAPER}"
 
 

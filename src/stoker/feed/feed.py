@@ -169,7 +169,7 @@ class Feed:
         self.close()
 
     def close(self) -> None:
-        """End the workers and drop what is ready; an iterator keeps its place for the next call."""
+        """End the workers and drop what is ready; an iterator is left where it was pulled to."""
         self._pump, self._pause = None, 0
         if self._owns_hub:
             self._hub.close()

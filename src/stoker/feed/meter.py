@@ -284,12 +284,14 @@ class Meter:
         return max(1, min(most, math.ceil(worth_s / self._make_s) if self._make_s else most))
 
     def makers(self, window: Window) -> int:
-        """How many workers are asked for batches that are asked for several at a time.
+        """How many workers are asked for batches that are asked for several at a time; 0 where each is asked for by itself.
 
         Where each worker cannot have a core of its own beside the consumer, no more than can, if they make about as much as all would.
         """
         self._few = 0
-        if self.lane != "processes" or not self.batches or self.at_a_time(window) == 1:
+        if self.at_a_time(window) == 1:
+            return 0
+        if self.lane != "processes" or not self.batches:
             return window.active
         if self._cores is None:
             self._cores = usable_cores()

@@ -96,9 +96,8 @@ class Pump:
         desk.fill()
         if not desk.window.has_waiting:
             return
-        now_s, meter = self.clock(), desk.meter
-        makers, is_together = meter.makers(desk.window), meter.at_a_time(desk.window) > 1
-        for worker, asks in desk.window.assign(makers if is_together else 0).items():
+        now_s = self.clock()
+        for worker, asks in desk.window.assign(desk.meter.makers(desk.window)).items():
             if self._open_asks(worker) == len(asks):
                 self._silence.asked(worker, now_s)
             self.lane.send(worker, asks)
