@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-import stoker.keras  # isort: skip
+import stoker.keras  # isort: skip (gives keras.Model its fit_generator, and comes first: it looks which backend is there)
 import keras
 
 

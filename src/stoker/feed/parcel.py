@@ -191,10 +191,8 @@ class Packer:
         if self._end:  # the source built in the slot: what it built lies there already
             found = [self._put(array) for array in arrays]
         else:
-            self._arena.take(self._slot, form.layout.end)
-            start = self._slot * self._arena.stride
-            for offset, array in zip(form.layout.offsets, arrays, strict=True):
-                self._copy(array, start + offset)
+            self.begin_run(form, self._slot)
+            self.add_to_run(form, self._slot, 0, arrays)
         return form.number, found, self.told(form)
 
     def _copy(self, array: NDArray[Any], place: int) -> None:
