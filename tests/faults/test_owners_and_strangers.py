@@ -142,7 +142,7 @@ def test_replies_that_come_with_a_hopeless_death_are_not_lost():
 
     pump = Pump(Hopeless(), lambda: 0.0)
     taken_up = []
-    pump._take_up = taken_up.append
+    pump.take_up = taken_up.append
     pump._bury = lambda event: (_ for _ in ()).throw(stoker.WorkerDied("again and again"))
     answers = [Got(1, 0, (ticket,), (None,), (0.0,), 0.0, (0.0,), (0.0,)) for ticket in (3, 4)]
     with pytest.raises(stoker.WorkerDied):

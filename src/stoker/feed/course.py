@@ -87,6 +87,20 @@ class Course:
         self._place += len(made)
         return made
 
+    def ask(self, ticket: int) -> Ask | None:
+        """The ask for the next ticket; None where no pass is under way, or none of it is left."""
+        place = self._place
+        if self._order is None:
+            if not self.has_begun:
+                return None
+            index = place
+        elif place < len(self._order):
+            index = self._order.item(place)
+        else:
+            return None
+        self._place = place + 1
+        return Ask(self._source, ticket, self._passes[-1].number, index, self.seed)
+
     def end_pass(self, ticket: int) -> None:
         """The pass ends before ``ticket``."""
         current = self._passes[-1]

@@ -18,6 +18,7 @@ from stoker.feed.course import Course
 from stoker.feed.epoch import Epoch
 from stoker.feed.faults import made_by
 from stoker.feed.gil import lateness_s
+from stoker.feed.here import Here
 from stoker.feed.hub import HAS_FORK, Hub
 from stoker.feed.messages import Ask, Died
 from stoker.feed.meter import Meter
@@ -88,6 +89,7 @@ class Feed:
         self._pump: Pump | None = None
         self._epoch: Epoch | None = None
         self._ahead = False
+        self._here: Here | None = None
         self._pause = 0
         """The ticket at which there is something to look after again; before it, what is ready is only handed out."""
         self._late: tuple[Ask, Any] | None = None
@@ -145,14 +147,14 @@ class Feed:
             self.source.prepare()
         self._pump = self._hub.seat(self._key, self)
         lane = self._pump.lane
-        ahead = lane.name != "inline"
+        ahead = self._ahead = lane.name != "inline"
         owner = self._key % lane.workers if self.source.single_owner else None
         if isinstance(self.source, ParallelMap):
             self._supply.puller = Puller(self.source, self.options.max_queue_size)
         self.window = self._supply.window = Window(self.options.max_queue_size if ahead else 1, lane.workers, owner)
         self.meter = Meter(lane.name, lane.workers if ahead else 0, perf_counter)
         self.meter.single_owner = self.source.single_owner
-        self._ahead = ahead
+        self._here = None if ahead else Here(self._supply, self._pump, self.meter)
         if self.options.auto:
             self.adaptation = Adaptation(self.window, self.meter, most=lane.workers, may_fork=HAS_FORK)
         if self.is_resumable and isinstance(self.source, StreamSource | RestartableSource) and lane.name != "processes":
@@ -197,10 +199,7 @@ class Feed:
             FeedClosed: the feed is not open.
             SourceError: ``steps`` is None and the source is an iterator, whose end is not known.
         """
-        if self._pump is None:
-            raise FeedClosed(
-                "the feed is not open", expected="a feed inside its with block",
-                remedy="Write: with stoker.Feed(...) as feed: ...")
+        pump = self._open_pump()
         if steps is None and self.kind == "stream":
             raise SourceError(
                 "an iterator does not say how many batches an epoch has", where=self.source.label, expected="steps",
@@ -210,7 +209,7 @@ class Feed:
         epoch = self._epoch = Epoch(self, self._supply.begin_epoch(steps))
         self._pause = 0
         if self._ahead:
-            self._pump.dispatch(self)
+            pump.dispatch(self)
         return epoch
 
     def __iter__(self) -> Iterator[Any]:
@@ -263,7 +262,7 @@ class Feed:
         self._want(epoch, 2 * most)  # as many again are made while these are used
         taken = self.take(epoch)
         made = [self.unpack(*taken)] if taken is not None else []
-        if made and not epoch.is_over():
+        if made and self._ahead and not epoch.is_over():
             asks, values = window.take_values(epoch.limit(window.next_out + most - len(made)))
             self.meter.taken_together(asks, window)
             made += [value.value for value in values]
@@ -307,6 +306,8 @@ class Feed:
             if self._late is not None:
                 late, self._late = self._late, None
                 return late
+            if self._here is not None and not epoch.is_over() and (made := self._here.take()) is not None:
+                return made
             if not self._find_next(epoch):
                 return None
         taken = window.take()
@@ -364,7 +365,8 @@ class Feed:
 
     def _open_pump(self) -> Pump:
         if self._pump is None:
-            raise FeedClosed("the feed was closed", expected="an open feed", remedy="Iterate inside the with block.")
+            raise FeedClosed(
+                "the feed is not open", expected="a feed inside its with block", remedy="Write: with stoker.Feed(...) as feed: ...")
         return self._pump
 
     def unpack(self, ask: Ask, payload: Any) -> Any:
@@ -384,8 +386,7 @@ class Feed:
 
     def state_dict(self) -> dict[str, Any]:
         """The position of the next batch, as a few bytes of JSON: from there the stream goes on, on any lane."""
-        place = self.course.position(self.window.next_out)
-        return snapshot(self.source, self.options, place)
+        return snapshot(self.source, self.options, self.course.position(self.window.next_out))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on at a position that ``state_dict`` gave; before the first epoch.

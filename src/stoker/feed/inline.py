@@ -10,7 +10,7 @@ from stoker.feed.local import LocalLane
 from stoker.feed.messages import Ask, Got, Reply
 from stoker.feed.reuse import ReuseWatch, is_flat
 from stoker.feed.worker import make
-from stoker.outcome import Value
+from stoker.outcome import Outcome, Value
 from stoker.source.protocol import Source
 
 
@@ -35,16 +35,29 @@ class InlineLane(LocalLane):
         self._asks.extend(asks)
 
     def receive(self, timeout_s: float) -> list[Reply]:
-        return [self.make(self._asks.popleft())] if self._asks else []
+        if not self._asks:
+            return []
+        ask = self._asks.popleft()
+        return [self.answer(ask, self.make(ask))]
 
-    def make(self, ask: Ask) -> Got:
-        """Answer an ask here and now."""
-        source, watch = self._sources[ask.source]
+    def make(self, ask: Ask) -> tuple[Outcome, float, float, float]:
+        """Make the batch that is asked for, here and now.
+
+        Returns:
+            What came of it, the wall time that it took, when it began, and the CPU time that it took, in seconds.
+        """
+        source, watch = self._sources[ask[0]]
         began_cpu_s = thread_time()
         outcome, make_s, began_s = make(source, ask)
         cpu_s = thread_time() - began_cpu_s
         if type(outcome) is Value and (watch.is_watching or watch.reused or not is_flat(outcome.value)):
             outcome = Value(watch.settle(outcome.value))
+        return outcome, make_s, began_s, cpu_s
+
+    @staticmethod
+    def answer(ask: Ask, made: tuple[Outcome, float, float, float]) -> Got:
+        """What was made, as a reply."""
+        outcome, make_s, began_s, cpu_s = made
         return Got(0, ask.source, (ask.ticket,), (outcome,), (make_s,), cpu_s, (began_s,), (0.0,))
 
     def at(self, worker: int) -> tuple[int, int] | None:

@@ -220,6 +220,26 @@ class Meter:
         while self._kept - len(makes[0][1]) >= KEPT:
             self._kept -= len(makes.popleft()[1])
 
+    def made_here(self, ask: Ask, make_s: float, began_s: float, cpu_s: float) -> None:
+        """The consumer made a batch on its own thread, and takes it: what ``made``, ``waited`` and ``taken`` say of it, in one."""
+        _, ticket, _, index, _, _ = ask
+        now_s = self.clock()
+        self._longest_s = max(self._longest_s, began_s - self._taken_s)
+        self._make_s += make_s
+        self._cpu_s += cpu_s
+        self.recent_make_s.append(make_s)
+        self._made += 1
+        makes = self._makes
+        makes.append((0, (ticket,), (began_s,), (make_s,), (0.0,)))
+        if self._kept < KEPT:
+            self._kept += 1
+        else:
+            makes.popleft()
+        self.batches += 1
+        self.wait_s = wait_s = self.wait_s + now_s - began_s
+        self._takes.append((ticket, index, now_s, wait_s, 0))
+        self._taken_s, self._waited_s = now_s, wait_s
+
     def died(self, cause: str) -> None:
         """A worker died."""
         self._deaths += 1

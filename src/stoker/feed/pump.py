@@ -139,7 +139,7 @@ class Pump:
             ask = desk.window.assign_one()
             if ask is None:
                 return
-            self._take_up(lane.make(ask))
+            self.take_up(lane.answer(ask, lane.make(ask)))
 
     def _handle_all(self, replies: list[Reply]) -> None:
         """Take up every reply, and only then ask for what was lost, and raise what is wrong with one of them."""
@@ -148,7 +148,7 @@ class Pump:
         for reply in replies:
             if isinstance(reply, Got):
                 self._silence.heard(reply.worker, self.clock())
-                self._take_up(reply)
+                self.take_up(reply)
                 continue
             has_died = True
             try:
@@ -161,7 +161,7 @@ class Pump:
             for desk in self._desks.values():
                 self.dispatch(desk)
 
-    def _take_up(self, reply: Got) -> None:
+    def take_up(self, reply: Got) -> None:
         """Answers of one worker for one source."""
         desk = self._desks.get(reply.source)
         count = taken = 0

@@ -11,7 +11,7 @@ import math
 from stoker.errors import SourceError
 from stoker.feed.course import Course
 from stoker.feed.faults import owner_died_error
-from stoker.feed.messages import Died
+from stoker.feed.messages import Ask, Died
 from stoker.feed.pulling import Puller
 from stoker.feed.window import Window
 from stoker.outcome import ENDED, Failure, failure, unwrap
@@ -79,6 +79,13 @@ class Supply:
                 window.issue(course.asks(window.next_new, int(count)))
             else:
                 self._issue_with_item(self.puller)
+
+    def next_ask(self) -> Ask | None:
+        """The ask for the next ticket, which is not issued; None where there is more to do before that than to go on in a pass."""
+        ticket = self.window.next_new
+        if self.trouble is not None or self.is_over or self.puller is not None or ticket >= self._last_ticket:
+            return None
+        return self.course.ask(ticket)
 
     def _issue_with_item(self, puller: Puller) -> None:
         """Issue one ticket with the item that is pulled for it, if there is one."""

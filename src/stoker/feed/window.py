@@ -76,6 +76,11 @@ class Window:
         self._asks.update(zip(tickets, asks, strict=True))
         self._waiting.extend(tickets)
 
+    def pass_by(self) -> None:
+        """The next ticket has been issued, answered and taken at once, while no other was out: there is no account to keep of it."""
+        assert self.next_new == self.next_out
+        self.next_new = self.next_out = self.next_out + 1
+
     def assign(self, makers: int = 0) -> dict[int, list[Ask]]:
         """Give every waiting ticket to the worker that has the fewest; asks by worker, in order.
 

@@ -120,6 +120,14 @@ def _groups(items: Items, read: Read, session: Session, expected: int | None) ->
     trouble: Exception | None = None
     while trouble is None:
         fuse, ahead = session.fuse, session.ahead
+        if stack is None and fuse == ahead == 1:
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            yield read(item, number)
+            number += 1
+            continue
         wanted = max(fuse, ahead) - (0 if stack is None else len(stack))
         batches, trouble, is_over = _pulled(items, read, number, wanted if expected is None else min(wanted, expected - number))
         if stack is None and fuse == 1:
@@ -158,9 +166,7 @@ def _pulled(items: Items, read: Read, number: int, wanted: int) -> tuple[list[Ba
     """Batches that were pulled and read, what went wrong behind them, and whether there is nothing more."""
     batches: list[Batch] = []
     try:
-        taken = items.take_many(wanted) if wanted > 1 else [next(items)]
-    except StopIteration:
-        return batches, None, True
+        taken = items.take_many(wanted)
     except Exception as error:
         return batches, error, False
     try:
