@@ -11,7 +11,7 @@ from itertools import count, repeat
 
 from numpy.typing import NDArray
 
-from stoker.feed.messages import Ask, new_asks
+from stoker.feed.messages import Ask, new_ask, new_asks
 from stoker.source.order import order
 from stoker.source.protocol import Kind
 
@@ -89,17 +89,12 @@ class Course:
 
     def ask(self, ticket: int) -> Ask | None:
         """The ask for the next ticket; None where no pass is under way, or none of it is left."""
-        place = self._place
-        if self._order is None:
-            if not self.has_begun:
-                return None
-            index = place
-        elif place < len(self._order):
-            index = self._order.item(place)
-        else:
+        if not self.has_begun or self.at_pass_end:
             return None
+        place = self._place
         self._place = place + 1
-        return Ask(self._source, ticket, self._passes[-1].number, index, self.seed)
+        index = place if self._order is None else self._order.item(place)
+        return new_ask((self._source, ticket, self._passes[-1].number, index, self.seed, None))
 
     def end_pass(self, ticket: int) -> None:
         """The pass ends before ``ticket``."""
