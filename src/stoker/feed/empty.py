@@ -14,6 +14,9 @@ from numpy.typing import DTypeLike, NDArray
 
 Offer = Callable[[tuple[int, ...], np.dtype[Any]], "NDArray[Any] | None"]
 
+SMALL_BYTES = 8192
+"""An array up to this size is copied more quickly than memory for it is looked for."""
+
 OFFER: ContextVar[Offer | None] = ContextVar("stoker_empty", default=None)
 
 
@@ -31,10 +34,9 @@ def empty(shape: int | tuple[int, ...], dtype: DTypeLike = float) -> NDArray[Any
     Returns:
         Array of that shape and dtype, C-contiguous.
     """
+    array = np.empty(shape, dtype)  # which takes less time than finding out its size in any other way, and no memory until it is written
     offer = OFFER.get()
-    if offer is not None:
-        sizes = (int(shape),) if isinstance(shape, int | np.integer) else tuple(int(size) for size in shape)
-        offered = offer(sizes, np.dtype(dtype))
-        if offered is not None:
-            return offered
-    return np.empty(shape, dtype)
+    if offer is None or array.nbytes <= SMALL_BYTES:
+        return array
+    offered = offer(array.shape, array.dtype)
+    return array if offered is None else offered
