@@ -11,6 +11,7 @@ import pytest
 import stoker
 import stoker.keras  # noqa: F401
 from stoker.errors import BatchError, OptionError, OptionTypeError, SourceError, SourceStopped, SourceTypeError
+from stoker.source.order import order as pass_order
 
 X, Y = models.batch(1)
 OTHER = models.batch(2)
@@ -251,6 +252,25 @@ def test_an_error_in_a_step_names_its_batch():
         with pytest.raises(Exception) as caught:
             call(iter([(X, Y), (wide, Y)]), 2, verbose=0)
         assert "raised by the model's step on batch 1: inputs float32 (4, 4), targets float32 (4, 1)" in caught.value.__notes__
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_an_error_names_the_index_of_a_shuffled_sequence(workers):
+    class Data(stoker.Sequence):
+        def __len__(self):
+            return 6
+
+        def __getitem__(self, index):
+            return (X.repeat(3, 1) if index == 4 else X), Y
+
+    number = pass_order(7, 0, 6, True).tolist().index(4)
+    assert number != 4
+    with pytest.raises(BatchError) as caught:
+        stoker.fit(models.small_model(), Data(), shuffle=True, seed=7, workers=workers, verbose=0)
+    assert caught.value.where == f"inputs, batch {number} (index 4 of Data)"
+    with pytest.raises(BatchError) as caught:
+        stoker.evaluate(models.small_model(), Data(), workers=workers, verbose=0)
+    assert caught.value.where == "inputs, batch 4"
 
 
 def test_text_for_a_model_that_does_not_say_what_it_takes():

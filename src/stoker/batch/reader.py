@@ -53,24 +53,27 @@ class BatchReader:
         predict: read for predict.
         settle: called once with the first batch, as far as it can be read without knowing the model; says what is known then. The batch is
             read again.
+        origin: where the batch of a number comes from, in words; empty where the number says it.
     """
 
     def __init__(
         self, spec: ModelSpec, class_weights: ClassWeights | None = None, *, what: str = "batch", predict: bool = False,
-        settle: Settle | None = None,
+        settle: Settle | None = None, origin: Callable[[int], str] = lambda index: "",
     ) -> None:
         self._spec = spec
         self._class_weights = class_weights
         self._what = what
         self._predict = predict
         self._settle = settle
+        self._origin = origin
         self._known: dict[Any, tuple[Build, int]] = {}
         self._latest: tuple[list[tuple[np.dtype[Any], tuple[int, ...]]], tuple[Build, int]] | None = None
         """Dtypes and shapes of the latest item, if it was a tuple of arrays, and what is known of it."""
 
     def place(self, index: int) -> str:
         """A batch by its number, for messages."""
-        return f"{self._what} {index}"
+        origin = self._origin(index)
+        return f"{self._what} {index} ({origin})" if origin else f"{self._what} {index}"
 
     def read(self, item: Any, index: int) -> Batch:
         """Read one item.

@@ -240,6 +240,11 @@ class Meter:
         self._takes.append((ticket, index, now_s, wait_s, 0))
         self._taken_s, self._waited_s = now_s, wait_s
 
+    def index_of(self, number: int) -> int | None:
+        """What the source was asked for with batch ``number`` of this stretch, counted from 0; None where that is too long ago."""
+        back = self.batches - number
+        return self._takes[-back][1] if 0 < back <= len(self._takes) else None
+
     def died(self, cause: str) -> None:
         """A worker died."""
         self._deaths += 1

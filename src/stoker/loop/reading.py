@@ -6,6 +6,7 @@ not been checked in full.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from stoker.backend.protocol import Backend, Raw, Session, Step
@@ -13,6 +14,7 @@ from stoker.batch.form import Batch, in_words
 from stoker.batch.reader import BatchReader
 from stoker.batch.spec import ModelSpec
 from stoker.batch.weights import ClassWeights, read_class_weight
+from stoker.feed.feed import Feed
 from stoker.loop.epoch import NumberedStep
 from stoker.loop.plan import Validation
 
@@ -21,7 +23,7 @@ JUDGED_ROWS = 32
 
 
 def reader_for(
-    backend: Backend, model: Any, session: Session, class_weight: Any = None, *, what: str = "batch", predict: bool = False
+    backend: Backend, model: Any, session: Session, feed: Feed, class_weight: Any = None, *, what: str = "batch", predict: bool = False
 ) -> BatchReader:
     """A reader of the batches of one pass.
 
@@ -29,6 +31,7 @@ def reader_for(
         backend: the framework.
         model: the model.
         session: builds the model on its first batch.
+        feed: where the batches come from.
         class_weight: as the caller passed it, but None where it is ignored.
         what: how messages name a batch.
         predict: read for predict.
@@ -47,7 +50,13 @@ def reader_for(
 
     return BatchReader(
         spec, read_class_weight(class_weight, spec.outputs), what=what, predict=predict,
-        settle=None if spec.is_final or predict else settle)
+        settle=None if spec.is_final or predict else settle, origin=partial(_origin, feed))
+
+
+def _origin(feed: Feed, number: int) -> str:
+    """Which item of a Sequence a batch of this pass is, where it is not that of its number."""
+    index = feed.meter.index_of(number) if feed.kind == "indexed" else None
+    return "" if index is None or index == number else f"index {index} of {feed.source.label}"
 
 
 def noting(step: Step, reader: BatchReader) -> NumberedStep:
