@@ -11,18 +11,18 @@ Results: two cores of a shared machine in an hour in which others used it too, P
 TensorFlow 2.21.0::
 
     backend    the source         step ms make ms     nothing shared      stoker thread stoker 2 processes    keras generator
-    jax        sleeps                10.1    10.3               1.01               1.02               1.11               1.11
-    jax        numpy                 10.1    10.6               1.20               1.22               1.23               1.11
-    jax        small numpy           10.1    10.1               1.06               1.12               1.14               1.18
-    jax        holds the GIL         10.1    10.6               1.40               1.24               1.27               1.43
-    torch      sleeps                 8.3     8.4               1.07               1.14               1.11               2.82
-    torch      numpy                  8.3     8.2               1.14               1.10               1.15               2.92
-    torch      small numpy            8.3     8.7               1.10               1.34               1.12               2.83
-    torch      holds the GIL          8.3     8.1               1.24               1.97               1.25               2.86
-    tensorflow sleeps                13.4    13.6               1.00               1.02               0.91               1.08
-    tensorflow numpy                 13.4    14.1               1.01               1.04               1.01               1.16
-    tensorflow small numpy           13.4    13.5               0.98               1.07               1.04               1.35
-    tensorflow holds the GIL         13.4    17.0               0.91               1.06               1.05               1.23
+    jax        sleeps                12.2    12.3               1.00               1.01               0.87               1.09
+    jax        numpy                 12.2    13.1               1.00               1.02               0.99               1.07
+    jax        small numpy           12.2    12.3               1.04               1.12               1.03               1.11
+    jax        holds the GIL         12.2    10.9               1.22               1.09               0.94               0.99
+    torch      sleeps                11.6    11.8               1.17               1.12               1.10               2.66
+    torch      numpy                 11.6    11.1               1.18               1.06               1.21               2.46
+    torch      small numpy           11.6    11.7               1.27               1.29               1.20               2.69
+    torch      holds the GIL         11.6    10.8               1.24               2.14               1.24               2.77
+    tensorflow sleeps                 8.1     8.3               1.00               1.00               0.94               1.16
+    tensorflow numpy                  8.1     8.3               1.04               1.03               0.96               1.24
+    tensorflow small numpy            8.1     8.1               0.95               1.10               0.99               1.41
+    tensorflow holds the GIL          8.1     8.5               1.46               2.05               1.13               1.63
 
 In quieter hours a thread beside a step on JAX took 1.00 (sleeps), 1.04 (numpy) and 1.05 (holds the GIL), on PyTorch 0.99, 1.05 and 1.2, on
 TensorFlow 1.01, 1.02 and 1.03. What two processes that share nothing take shows how much of the rest is the machine's.

@@ -23,14 +23,22 @@ JAX three runs::
     tensorflow lstm      2321       2377      2409     5324     2373     5279     2483     3239     2408     4484 |  1.02     2.2     2.2      2.2     1.3      1.9
     tensorflow wide     43016      42011     41842    80341    43354    80360    42729    80929    42742    46269 |  0.98     1.9     1.9      1.9     1.9      1.1
 
-On the same machine in an hour in which Python ran at a third of that speed, and XLA at two thirds, the MLP (on JAX two of six runs)::
+On the same machine in an hour in which Python ran at a third of that speed, and XLA at two thirds (the MLP on JAX three of six runs; the
+others had 1.08, 1.17 and 1.27 for ``s/b``)::
 
-    jax        mlp        129        161        28      448       31      506       79      527      117      324 |  1.24    15.9     2.8     16.3     6.7      2.8
-    jax        mlp        117        189        31      534       30      525       88      616      138      340 |  1.62    17.1     2.8     17.5     7.0      2.5
-    torch      mlp       5496       2888      2473     5649     2057     6502     2006     6284     2703     6222 |  0.53     2.3     2.0      3.2     3.1      2.3
-    tensorflow mlp        948        809       312     2884      282     2770      370     2381      940     3162 |  0.85     9.2     3.6      9.8     6.4      3.4
-
-There the 20 us of Python around a step on JAX that nothing may be pulled ahead for are 60, beside a step that takes hardly longer than before.
+    jax        mlp        100        111        24      429       22      440       34      510      109      306 |  1.11    18.1     3.9     19.9    15.1      2.8
+    jax        mlp         94        117        30      553       28      518       52      543      121      349 |  1.25    18.2     4.7     18.6    10.5      2.9
+    jax        mlp        116        107        29      536       26      588       43      521      116      358 |  0.92    18.6     5.0     22.5    12.2      3.1
+    jax        cnn       7912       8101      8170     8393     8708     8728     8358     8708     8441     8236 |  1.02     1.0     1.0      1.0     1.0      1.0
+    jax        lstm      1068       1180      1161     1394     1153     1387     1143     1514     1384     1417 |  1.10     1.2     1.2      1.2     1.3      1.0
+    jax        wide     58621      54529     63669    58638    58878    55965    61688    57294    58040    59222 |  0.93     0.9     1.1      1.0     0.9      1.0
+    torch      mlp       4952       1764      1853     5273     1531     4800     1581     5610     2040     4947 |  0.36     2.8     3.0      3.1     3.5      2.4
+    torch      cnn      15314      11082      9955    14963    10403    15181    10523    15862    10772    15007 |  0.72     1.5     1.4      1.5     1.5      1.4
+    torch      lstm     12630      10454     10294    15064    10500    16184    10656    14595    11443    15016 |  0.83     1.5     1.4      1.5     1.4      1.3
+    torch      wide    135398     131360    126498   101922   122462   117879   124915   124508   122301   109931 |  0.97     0.8     0.8      1.0     1.0      0.9
+    tensorflow mlp       1042        869       309     3222      315     2914      365     2539     1051     4032 |  0.83    10.4     3.7      9.2     6.9      3.8
+    tensorflow cnn      14959      15290     14877    20868    14805    20131    16429    21317    14924    21050 |  1.02     1.4     1.4      1.4     1.3      1.4
+    tensorflow lstm      3368       3887      3902    11920     3890     8306     3036     5848     4129     8600 |  1.15     3.1     3.1      2.1     1.9      2.1
 
 How to read it: microseconds a step. ``bare`` is a loop over the model's own step, compiled, with nothing around it, one step a call. ``hook``
 has a callback that reads the loss after every batch. ``one by one`` is a generator with ``workers=0``: no batch is pulled
