@@ -285,6 +285,21 @@ class TestFeed:
         with pytest.raises(stoker.FeedClosed):
             feed.epoch()
 
+    def test_an_epoch_of_a_closed_feed_gives_nothing(self, way):
+        source = Counting(1000)
+        with stoker.Feed(source, **way) as feed:
+            batches = feed.epoch()
+            first = next(batches)
+            other = feed.sibling(Counting(5))
+            others = other.epoch()
+            next(others)
+            other.close()
+            with pytest.raises(stoker.FeedClosed):
+                list(others)
+        with pytest.raises(stoker.FeedClosed):
+            list(batches)
+        assert numbers([first]) == [0]
+
     def test_a_stream_goes_on_where_it_stopped(self, way):
         stream = iter(range(100))
         with stoker.Feed(stream, **way) as feed:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import stoker
+import stoker.feed.reuse
 from stoker.feed.feed import Feed
 
 STEPS = 7
@@ -112,3 +113,81 @@ def test_nothing_is_made_before_it_is_wanted():
         assert source.made == []
         next(epoch)
         assert source.made == [0]
+
+
+class Lists:
+    """Batches that are lists of arrays, which are made anew for the consumer."""
+
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, index: int) -> Any:
+        return [np.full((2,), index)]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("make", [Lists, lambda: iter([[np.full((2,), number)] for number in range(5)])])
+def test_what_is_raised_while_a_batch_is_copied_costs_that_batch_alone(make, error, monkeypatch):
+    with Feed(make(), workers=0) as feed:
+        settle = stoker.feed.reuse.ReuseWatch.settle
+
+        def interrupted(watch, item):
+            if item[0][0] == 2:
+                raise error
+            return settle(watch, item)
+
+        monkeypatch.setattr(stoker.feed.reuse.ReuseWatch, "settle", interrupted)
+        epoch, got = feed.epoch(5), []
+        for _ in range(2):
+            got.append(int(next(epoch)[0][0]))
+        with pytest.raises(error):
+            next(epoch)
+        assert feed.state_dict()["place"] == 3
+        got += [int(batch[0][0]) for batch in epoch]
+        assert got == [0, 1, 3, 4]
+
+
+def test_a_dump_names_what_the_caller_is_making():
+    told: list[str] = []
+
+    class Telling(Lists):
+        def __getitem__(self, index: int) -> Any:
+            told.append("\n".join(feed._pump.describe()))
+            return super().__getitem__(index)
+
+    with Feed(Telling(), workers=0) as feed:
+        assert len(list(feed.epoch())) == 5
+        assert "making index" not in "\n".join(feed._pump.describe())
+    assert "index 0" in told[0]
+    for index in range(1, 5):
+        assert f"the caller's thread is making index {index} of Telling" in told[index]
+
+
+def test_a_source_that_asks_its_own_feed_ends_the_epoch_and_no_more():
+    found: list[Any] = []
+
+    class Asking(Lists):
+        def __getitem__(self, index: int) -> Any:
+            found.append(next(epoch, None))
+            return super().__getitem__(index)
+
+    with Feed(Asking(), workers=0) as feed:
+        epoch = feed.epoch()
+        assert int(next(epoch)[0][0]) == 0
+        assert found == [None] and list(epoch) == [] and feed.state_dict()["place"] == 1
+        feed.window.check()
+
+
+def test_the_wait_for_the_end_of_a_stream_is_no_step_of_the_consumer(monkeypatch):
+    seconds = [0.0]
+    monkeypatch.setattr("stoker.feed.feed.perf_counter", lambda: seconds[0])
+    monkeypatch.setattr("stoker.feed.worker.perf_counter", lambda: seconds[0])
+
+    def slow_to_end() -> Any:
+        for number in range(3):
+            yield np.full((2,), number)
+        seconds[0] += 5
+
+    with Feed(slow_to_end, workers=0) as feed:
+        assert [len(list(feed.epoch())), len(list(feed.epoch()))] == [3, 3]
+        assert feed.meter.look().longest_step_s == 0.0 and feed.meter.look().wait_s == 10.0

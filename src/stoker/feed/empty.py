@@ -34,7 +34,7 @@ def empty(shape: int | tuple[int, ...], dtype: DTypeLike = float) -> NDArray[Any
     Returns:
         Array of that shape and dtype, C-contiguous.
     """
-    array = np.empty(shape, dtype)  # which takes less time than finding out its size in any other way, and no memory until it is written
+    array = np.empty(shape, dtype)  # no other way to find out its size is as quick, and pages are taken when they are written
     offer = OFFER.get()
     if offer is None or array.nbytes <= SMALL_BYTES:
         return array

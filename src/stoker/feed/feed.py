@@ -172,7 +172,7 @@ class Feed:
 
     def close(self) -> None:
         """End the workers and drop what is ready; an iterator is left where it was pulled to."""
-        self._pump, self._pause = None, 0
+        self._pump, self._here, self._pause = None, None, 0
         if self._owns_hub:
             self._hub.close()
 
@@ -366,7 +366,7 @@ class Feed:
     def _open_pump(self) -> Pump:
         if self._pump is None:
             raise FeedClosed(
-                "the feed is not open", expected="a feed inside its with block", remedy="Write: with stoker.Feed(...) as feed: ...")
+                "the feed is not open", expected="a feed inside its with block", remedy="Iterate in: with stoker.Feed(...) as feed: ...")
         return self._pump
 
     def unpack(self, ask: Ask, payload: Any) -> Any:

@@ -3,7 +3,7 @@
 Where nothing is made ahead, most batches need no account of what is where; looking after that takes several times as long as a small step
 of a model leaves. What is more than going on in a pass (its ends, errors, the end of a stream) goes the long way, by the pump.
 
-Rules: decides nothing; leaves the window and the meter as the long way does.
+Rules: decides nothing; leaves the window and the meter as the long way does, whatever is raised.
 """
 
 from __future__ import annotations
@@ -35,13 +35,18 @@ class Here:
     def take(self) -> tuple[Ask, Value] | None:
         """Make the next batch and hand it out; None where there is more to look after."""
         window = self._supply.window
-        if window.next_new != window.next_out:
+        if window.next_new != window.next_out or window.passing is not None:
             return None
-        ask = self._supply.next_ask()
+        window.passing = ask = self._supply.next_ask()
         if ask is None:
             return None
-        made = outcome, make_s, began_s, cpu_s = self._lane.make(ask)
+        try:
+            made = outcome, make_s, began_s, cpu_s = self._lane.make(ask)
+        except BaseException:  # Ctrl-C while the batch was copied, or no memory for that: it is gone, and the next is asked for next
+            window.pass_by()
+            raise
         if type(outcome) is not Value:
+            window.passing = None
             window.issue([ask])
             window.assign_one()
             self._pump.take_up(self._lane.answer(ask, made))

@@ -15,7 +15,7 @@ from stoker.source.protocol import Source
 
 
 class InlineLane(LocalLane):
-    """Makes each batch in ``receive``."""
+    """Makes each batch when it is asked for, in ``make``; by ``send`` and ``receive`` it is a lane like any other."""
 
     name = "inline"
     workers = 1

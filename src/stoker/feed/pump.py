@@ -139,6 +139,7 @@ class Pump:
             ask = desk.window.assign_one()
             if ask is None:
                 return
+            self._silence.asked(0, self.clock())
             self.take_up(lane.answer(ask, lane.make(ask)))
 
     def _handle_all(self, replies: list[Reply]) -> None:
@@ -243,6 +244,8 @@ class Pump:
         texts = [
             f"stoker: {desk.source.label}, {self.lane.name}: {desk.window.next_out} batches handed out, {desk.window.ready} ready"
             for desk in desks]
+        here = [(desk.window.passing, desk.source.label) for desk in desks]
+        texts += [f"the caller's thread is making index {ask.index} of {label}" for ask, label in here if ask is not None]
         for worker in range(self.lane.workers if desks else 0):
             stack = self.lane.stack(worker)
             ask, owner = self._making(worker, desks[0])

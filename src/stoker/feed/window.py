@@ -1,7 +1,8 @@
 """Which batch is where: a pure account of the tickets between the source and the consumer.
 
 A ticket is issued (``issue``), assigned to a worker (``assign``), answered (``got``, ``ended``) or lost (``died``) and then assigned
-again, and taken (``take``) in the order of tickets, each exactly once.
+again, and taken (``take``) in the order of tickets, each exactly once. A consumer that makes the next one itself passes all that by
+(``passing``, ``pass_by``).
 
 Rules: no clock, no thread, no I/O; every change goes through a method here; ``check`` asserts what must always hold, and property
 tests call it after any order of events.
@@ -42,13 +43,15 @@ class Window:
         self._end: int | None = None
         self.wanted = 0
         """The consumer waits for all tickets before this one at once: so many may be out, whatever the bound."""
+        self.passing: Ask | None = None
+        """What the consumer itself is making, of which no other account is kept."""
         self.active = workers
         """How many of the workers are asked: those with the lowest numbers."""
 
     @property
     def room(self) -> int:
-        """How many more tickets may be issued; none while a stream's end is being settled."""
-        if self._end is not None:
+        """How many more tickets may be issued; none while a stream's end is being settled, or the consumer makes one itself."""
+        if self._end is not None or self.passing is not None:
             return 0
         return max(self.bound + self.next_out, self.wanted) - self.next_new
 
@@ -77,8 +80,9 @@ class Window:
         self._waiting.extend(tickets)
 
     def pass_by(self) -> None:
-        """The next ticket has been issued, answered and taken at once, while no other was out: there is no account to keep of it."""
+        """What the consumer was making is made, and taken; no other ticket is out."""
         assert self.next_new == self.next_out
+        self.passing = None
         self.next_new = self.next_out = self.next_out + 1
 
     def assign(self, makers: int = 0) -> dict[int, list[Ask]]:

@@ -125,11 +125,13 @@ def _groups(items: Items, read: Read, session: Session, expected: int | None) ->
                 item = next(items)
             except StopIteration:
                 return
-            yield read(item, number)
+            batch = read(item, number)
+            del item  # a batch that was cast is all that has to be kept while its step runs
+            yield batch
             number += 1
             continue
         wanted = max(fuse, ahead) - (0 if stack is None else len(stack))
-        batches, trouble, is_over = _pulled(items, read, number, wanted if expected is None else min(wanted, expected - number))
+        batches, trouble, is_over = _pulled(items, read, number, wanted if expected is None else max(1, min(wanted, expected - number)))
         if stack is None and fuse == 1:
             number += len(batches)
             yield from batches if ahead == 1 or len(batches) < ahead else _foreseen(batches, session)

@@ -103,7 +103,7 @@ class _Fit:
         callbacks.tell("epoch_begin", epoch, {})
         expected = expected_steps(plan.feed, plan.steps)
         step = session.begin("train")
-        reader = reader_for(plan.backend, plan.model, session, plan.feed, plan.class_weight)
+        reader = reader_for(plan.backend, plan.model, session, None if plan.is_arrays else plan.feed, plan.class_weight)
         listeners = self._listeners("train", plan.feed)
         if may_group(plan.feed, plan.is_arrays):
             _allow(session, listeners, expected, expected and expected * (plan.epochs - epoch))
@@ -147,7 +147,8 @@ class _Fit:
         plan.reporter.epoch_begin(epoch, expected, "validate", feed.meter.look)
         callbacks.tell("test_begin", {})
         step = session.begin("test")
-        reader = reader_for(plan.backend, plan.model, session, feed, what="validation batch")
+        looked_up = None if validation.is_arrays else feed
+        reader = reader_for(plan.backend, plan.model, session, looked_up, what="validation batch")
         listeners = self._listeners("test", feed)
         if may_group(feed, validation.is_arrays):
             _allow(session, listeners, expected, expected and expected * (plan.epochs - epoch))
@@ -214,7 +215,8 @@ def _run(plan: RunPlan, phase: Phase, shown: ShownPhase, outputs: Outputs | None
             expected = expected_steps(feed, plan.steps)
             step = session.begin(phase)
             plan.reporter.epoch_begin(0, expected, shown, plan.feed.meter.look)
-            reader = reader_for(plan.backend, plan.model, session, feed, predict=phase == "predict")
+            looked_up = None if plan.is_arrays else feed
+            reader = reader_for(plan.backend, plan.model, session, looked_up, predict=phase == "predict")
             listeners = Listeners(
                 callbacks.batch_begin(phase), callbacks.batch_end(phase), plan.reporter, _stop_flag(plan.model, phase),
                 None if outputs is None else outputs.add)

@@ -23,7 +23,8 @@ JUDGED_ROWS = 32
 
 
 def reader_for(
-    backend: Backend, model: Any, session: Session, feed: Feed, class_weight: Any = None, *, what: str = "batch", predict: bool = False
+    backend: Backend, model: Any, session: Session, feed: Feed | None, class_weight: Any = None, *, what: str = "batch",
+    predict: bool = False,
 ) -> BatchReader:
     """A reader of the batches of one pass.
 
@@ -31,7 +32,7 @@ def reader_for(
         backend: the framework.
         model: the model.
         session: builds the model on its first batch.
-        feed: where the batches come from.
+        feed: where the batches come from; None for arrays, which have no items to look up.
         class_weight: as the caller passed it, but None where it is ignored.
         what: how messages name a batch.
         predict: read for predict.
@@ -48,9 +49,10 @@ def reader_for(
         known = backend.describe(model)
         return known, read_class_weight(class_weight, known.outputs)
 
+    origin = {} if feed is None else {"origin": partial(_origin, feed)}
     return BatchReader(
         spec, read_class_weight(class_weight, spec.outputs), what=what, predict=predict,
-        settle=None if spec.is_final or predict else settle, origin=partial(_origin, feed))
+        settle=None if spec.is_final or predict else settle, **origin)
 
 
 def _origin(feed: Feed, number: int) -> str:
