@@ -9,19 +9,19 @@ time of the whole process tree per batch; `mem` the largest proportional memory 
 each array is read) and dropped.
 
 Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18, two cores of a shared machine in an hour in which it ran at
-a third of the speed that it has in others; nothing else ran, medians of 5::
+a third of the speed that it has in others; nothing else ran, medians of 5 (tiny, dict and CSV later than the rest, in such an hour too)::
 
     tiny: 32 x 16 float32 and 32 x 1 float32: 2 KB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process           163,246                26.64          1.00     0.00     0.01      24
-        keras threads         17,593                 2.87          0.11     0.01     0.06     329
-        keras processes        6,128                 1.00          0.04     0.04     0.24     341
-        torch numpy            4,458                 0.73          0.03     0.05     0.35     258
-        torch tensors            459                 0.07          0.00     0.08     2.81     263
-        grain processes          827                 0.13          0.01     1.26     2.35     334
-        stoker threads        43,017                 7.02          0.26     0.03     0.02      35
-        stoker processes      49,462                 8.07          0.30     0.33     0.04      78
-        stoker empty          35,903                 5.86          0.22     0.25     0.05      79
+        in-process           150,448                25.13          1.00     0.00     0.01      24
+        keras threads         18,562                 3.10          0.12     0.01     0.06     328
+        keras processes        5,986                 1.00          0.04     0.04     0.25     341
+        torch numpy            4,468                 0.75          0.03     0.05     0.35     258
+        torch tensors            452                 0.08          0.00     0.06     2.68     262
+        grain processes          897                 0.15          0.01     1.17     2.22     334
+        stoker threads        47,718                 7.97          0.32     0.02     0.02      35
+        stoker processes      49,950                 8.34          0.33     0.30     0.04      78
+        stoker empty          48,860                 8.16          0.32     0.28     0.04      78
 
     image: 64 x 224 x 224 x 3 float32: 38.5 MB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
@@ -49,27 +49,27 @@ a third of the speed that it has in others; nothing else ran, medians of 5::
 
     dict: A dict of 20 inputs and one of 3 targets, each 64 x 16 float32.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process            13,361                 7.50          1.00     0.00     0.08      24
-        keras threads          3,631                 2.04          0.27     0.01     0.32     329
-        keras processes        1,264                 0.71          0.09     0.05     1.19     342
-        torch numpy            1,782                 1.00          0.13     0.05     0.86     260
-        torch tensors             42                 0.02          0.00     0.12    25.58     263
-        grain processes          190                 0.11          0.01     1.41     8.99     429
-        stoker threads         3,366                 1.89          0.25     0.01     0.32      44
-        stoker processes       6,752                 3.79          0.51     0.27     0.25      80
-        stoker empty           5,205                 2.92          0.39     0.31     0.30      80
+        in-process            11,237                 6.77          1.00     0.00     0.09      24
+        keras threads          3,269                 1.97          0.29     0.01     0.34     330
+        keras processes        1,316                 0.79          0.12     0.04     1.16     343
+        torch numpy            1,660                 1.00          0.15     0.06     0.92     260
+        torch tensors             50                 0.03          0.00     0.13    23.92     263
+        grain processes          186                 0.11          0.02     1.35    10.26     427
+        stoker threads         3,423                 2.06          0.30     0.02     0.34      43
+        stoker processes       7,838                 4.72          0.70     0.27     0.22      79
+        stoker empty           8,043                 4.85          0.72     0.27     0.22      79
 
     csv: 64 lines of 40 numbers, parsed in pure Python.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process             1,070                 0.93          1.00     0.03     0.95      31
-        keras threads            837                 0.73          0.78     0.04     1.23     328
-        keras processes        1,035                 0.90          0.97     0.06     1.65     341
-        torch numpy            1,146                 1.00          1.07     0.08     1.57     249
-        torch tensors            310                 0.27          0.29     0.08     4.12     254
-        grain processes          707                 0.62          0.66     1.43     2.35     345
-        stoker threads           788                 0.69          0.74     0.04     1.39      42
-        stoker processes       1,670                 1.46          1.56     0.28     1.20      76
-        stoker empty           1,456                 1.27          1.36     0.34     1.35      76
+        in-process             1,143                 0.87          1.00     0.03     0.89      31
+        keras threads            867                 0.66          0.76     0.03     1.20     328
+        keras processes        1,034                 0.79          0.90     0.07     1.71     340
+        torch numpy            1,306                 1.00          1.14     0.06     1.36     248
+        torch tensors            302                 0.23          0.26     0.07     4.14     254
+        grain processes          732                 0.56          0.64     1.31     2.28     345
+        stoker threads           809                 0.62          0.71     0.05     1.35      42
+        stoker processes       1,463                 1.12          1.28     0.35     1.36      75
+        stoker empty           1,561                 1.20          1.37     0.27     1.27      75
 
     jpeg: 64 JPEG files of 256 x 256, decoded, resized to 160 x 160, half of them flipped.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
@@ -83,12 +83,13 @@ a third of the speed that it has in others; nothing else ran, medians of 5::
         stoker processes          17                 1.12          2.06     0.44   119.41     150
         stoker empty              16                 1.06          1.95     0.47   125.79     141
 
-In two other runs of that hour tiny was 8.97 and dict 4.58 times the best process peer, CSV 1.61 times in-process.
+In other runs of such hours tiny was 8.07, 8.97 and 9.49 and dict 3.79, 4.01 and 4.58 times the best process peer, CSV 1.32 and 1.46 times it and
+1.56 and 1.61 times in-process.
 
-A dict of 23 arrays takes 116 us of the worker's CPU time (60 for the source, 12 to recognise the arrays, 18 to join and copy them, 7 to let go of
-them, the rest for messages) and 105 us of the consumer's (35 for this benchmark's look, 30 for views and dicts, 8 to let go of them, the
-rest for messages, each of which carries 5 batches, because 10 may be in flight or ready): what is no message lies at 170 us, and 6 times
-the peer would be 200 for all.
+A dict of 23 arrays takes 103 to 117 us of the worker's CPU time (53 for the source, 10 to recognise the arrays, 11 to join and copy them, the rest
+to let go of them, for the loop and for messages) and 84 to 104 us of the consumer's (31 for this benchmark's look, 14 for views and dicts, the
+rest to let go of them and for messages, each of which carries 5 batches, because 10 may be in flight or ready): 6 times the peer would be 185
+for all, at full use of both cores. With ``max_queue_size=64`` a third more come.
 
 How to read it: `x best process peer` is the rate over that of the fastest of Keras, PyTorch and Grain with processes in the same run. What is
 cheap to make is fastest on threads or in process; processes pay where making a batch holds the GIL for longer than carrying it takes.
