@@ -49,15 +49,16 @@ def reader_for(
         known = backend.describe(model)
         return known, read_class_weight(class_weight, known.outputs)
 
-    origin = {} if feed is None else {"origin": partial(_origin, feed)}
     return BatchReader(
         spec, read_class_weight(class_weight, spec.outputs), what=what, predict=predict,
-        settle=None if spec.is_final or predict else settle, **origin)
+        settle=None if spec.is_final or predict else settle, origin=partial(_origin, feed))
 
 
-def _origin(feed: Feed, number: int) -> str:
+def _origin(feed: Feed | None, number: int) -> str:
     """Which item of a Sequence a batch of this pass is, where it is not that of its number."""
-    index = feed.meter.index_of(number) if feed.kind == "indexed" else None
+    if feed is None or feed.kind != "indexed":
+        return ""
+    index = feed.meter.index_of(number)
     return "" if index is None or index == number else f"index {index} of {feed.source.label}"
 
 
