@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import random
 import sys
 import threading
 import time
+import weakref
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +38,30 @@ WAYS = {
     "three processes": {"workers": 3, "processes": True},
 }
 GENEROUS_S = 20.0
+
+
+class Frozen(dict):
+    """Cannot be filled, and so not copied."""
+
+    def __setitem__(self, key, value):
+        raise LookupError("frozen")
+
+
+class Large(stoker.Sequence):
+    """Rows that travel to workers beside the pickle, and a number that changes with every pass."""
+
+    def __init__(self, value):
+        self.rows = np.full((4, 50_000), value, np.float32)
+        self.turn = 0
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return self.rows[index], np.array([self.turn])
+
+    def on_epoch_end(self):
+        self.turn += 1
 
 
 @pytest.fixture(params=LANES)
@@ -359,6 +386,108 @@ class TestFeed:
                 assert numbers(late)[-1] in (2, 9)
                 assert numbers(feed) == [0, 1, 2, 3]
             assert feed.meter.look().deaths == 0
+
+    def test_what_a_sibling_holds_never_comes_from_the_other(self, way):
+        with stoker.Feed(Large(1), **way) as feed:
+            other = feed.sibling(Large(2))
+            for turn in range(4):
+                assert [(float(rows.mean()), int(turns[0])) for rows, turns in feed.epoch()] == [(1.0, turn)] * 4
+                assert [(float(rows.mean()), int(turns[0])) for rows, turns in other.epoch()] == [(2.0, turn)] * 4
+
+    def test_a_sibling_that_is_closed_is_let_go_of(self, way):
+        with stoker.Feed(Counting(5), **way) as feed:
+            assert numbers(feed) == [0, 1, 2, 3, 4]
+            others = [Counting(1000) for _ in range(4)]
+            gone = [weakref.ref(other) for other in others]
+            for taken in range(4):  # with batches under way, ready and taken
+                other = feed.sibling(others.pop(0))
+                numbers(itertools.islice(other.epoch(), taken))
+                other.close()
+                other.close()
+            del other
+            for _ in range(3):
+                assert numbers(feed) == [0, 1, 2, 3, 4]
+            gc.collect()
+            assert not any(one() for one in gone)
+
+    def test_a_sibling_may_have_a_with_block_of_its_own(self, way):
+        with stoker.Feed(Counting(3), **way) as feed:
+            with feed.sibling(Counting(2)) as other:
+                assert numbers(other) == [0, 1]
+            assert numbers(feed) == [0, 1, 2]
+            with pytest.raises(stoker.FeedClosed, match="open before"):
+                other.__enter__()
+
+    def test_a_feed_is_opened_once(self, way):
+        feed = stoker.Feed(Counting(3), **way)
+        with feed:
+            assert numbers(feed) == [0, 1, 2]
+            with pytest.raises(stoker.FeedClosed, match="open before"):
+                feed.__enter__()
+            assert numbers(feed) == [0, 1, 2]
+        with pytest.raises(stoker.FeedClosed, match="open before"), feed:
+            pass
+
+    def test_a_batch_that_cannot_be_copied_is_an_error_in_its_place(self, way):
+        class Freezing(Counting):
+            def __getitem__(self, index):
+                return Frozen(x=np.zeros(3)) if index == 1 else super().__getitem__(index)
+
+        with stoker.Feed(Freezing(4), **way) as feed:
+            batches = feed.epoch()
+            assert numbers([next(batches)]) == [0]
+            with pytest.raises(LookupError, match="frozen"):
+                next(batches)
+            assert numbers(batches) == [2, 3]
+
+    def test_an_iterator_that_goes_on_after_an_error_loses_nothing(self, way):
+        def load(number):
+            if number in (3, 4):
+                raise OSError("disk")
+            return number
+
+        got = []
+        with stoker.Feed(map(load, range(8)), **way) as feed:
+            batches = feed.epoch(8)
+            for _ in range(8):
+                try:
+                    got.append(next(batches))
+                except OSError:
+                    got.append("error")
+        assert got == [0, 1, 2, "error", "error", 5, 6, 7]
+
+    def test_a_source_that_uses_stoker_itself_keeps_its_randomness(self, way):
+        class Nesting(Counting):
+            def __getitem__(self, index):
+                with stoker.Feed([np.zeros(1)], workers=0, seed=0) as inner:
+                    next(inner.epoch())
+                return stoker.rng().random(2)
+
+        def draws():
+            with stoker.Feed(Nesting(3), seed=1, **way) as feed:
+                return [batch.tolist() for batch in feed.epoch()]
+
+        assert draws() == draws()
+
+    @pytest.mark.filterwarnings("ignore:.*pulled and dropped:stoker.StokerWarning")
+    @pytest.mark.parametrize("cut", range(4))
+    def test_a_generator_goes_on_with_the_randomness_of_every_item(self, way, cut):
+        def drawing():
+            while True:
+                noise = [stoker.rng().random(), random.random(), np.random.random()]
+                yield np.array(noise if way.get("processes") else noise[:1])
+
+        def run(feed, count):
+            return [batch.tolist() for batch in feed.epoch(count)]
+
+        with stoker.Feed(drawing, seed=1, **way) as feed:
+            whole = run(feed, 7)
+        with stoker.Feed(drawing, seed=1, **way) as feed:
+            run(feed, cut)
+            state = feed.state_dict()
+        with stoker.Feed(drawing, **way) as feed:
+            feed.load_state_dict(state)
+            assert run(feed, 7 - cut) == whole[cut:]
 
     @pytest.mark.parametrize("cut", range(12))
     def test_a_feed_goes_on_from_any_position_on_any_lane(self, way, cut):

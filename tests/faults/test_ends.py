@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+
+import stoker
+from stoker.feed import crew
+from stoker.testing import DyingAt
 
 GONE_WITHIN_S = 1.0
 LIMIT_S = 30.0
@@ -111,3 +117,44 @@ def test_a_child_of_the_parents_own_that_holds_every_socket_keeps_no_worker_aliv
         os.kill(int(child), signal.SIGKILL)
         assert len(pids) == 4 and not left
         parent.stderr.read()
+
+
+class Busy(stoker.Sequence):
+    """Each batch takes longer than closing waits."""
+
+    def __len__(self):
+        return 9
+
+    def __getitem__(self, index):
+        time.sleep(5.0)
+        return np.zeros(3)
+
+
+def test_ctrl_c_while_a_feed_closes_leaves_nothing_behind(monkeypatch):
+    def interrupted(fd, timeout_s):
+        raise KeyboardInterrupt
+
+    feed = stoker.Feed(Busy(), workers=2, processes=True)
+    with pytest.raises(KeyboardInterrupt), feed:
+        feed._open_pump().dispatch(feed)
+        feed.epoch()
+        monkeypatch.setattr(crew, "_is_readable", interrupted)
+
+
+@pytest.mark.workers_die
+def test_file_descriptors_beyond_1024_are_no_limit(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 1300:
+        pytest.skip("no so many files can be opened here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1300, hard))
+    taken = []
+    try:
+        while not taken or taken[-1] < 1100:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+        with stoker.Feed(DyingAt(5, 2, str(tmp_path)), workers=2, processes=True, timeout_s=LIMIT_S) as feed:
+            assert len(list(feed.epoch())) == 5
+            assert "stoker" in feed._open_pump().lane.stack(0)
+    finally:
+        for fd in taken:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

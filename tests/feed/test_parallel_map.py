@@ -116,3 +116,51 @@ def test_large_items_and_large_pickled_answers_do_not_wait_for_each_other():
     items = (bytes([number]) * 1_000_000 for number in range(10))
     with stoker.Feed(stoker.parallel_map(items, lengthen), workers=2, processes=True) as feed:
         assert [made[7] for made in feed.epoch(10)] == [f"{number} 7" for number in range(10)]
+
+
+class Unloadable:
+    """Can be pickled, and not unpickled."""
+
+    def __reduce__(self):
+        return int, ("no number",)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_item_that_cannot_be_unpickled_is_an_error_of_its_own(workers):
+    items = [0, 1, 2, Unloadable(), 4, 5]
+    with stoker.Feed(stoker.parallel_map(items, lambda item: np.zeros(1)), workers=workers, processes=True) as feed:
+        batches = feed.epoch(6)
+        assert len(list(itertools.islice(batches, 3))) == 3
+        with pytest.raises(ValueError, match="no number") as caught:
+            next(batches)
+        assert any("item 3 was unpickled" in note for note in caught.value.__notes__)
+        assert len(list(batches)) == 2
+        assert feed.meter.look().deaths == 0
+
+
+class Interrupt(BaseException):
+    """As ``KeyboardInterrupt``, which would end the tests."""
+
+
+def test_an_interrupted_pull_loses_no_item():
+    class Items:
+        number, is_due = 0, True
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            if self.number == 3 and self.is_due:
+                self.is_due = False
+                raise Interrupt
+            self.number += 1
+            return self.number - 1
+
+    with stoker.Feed(stoker.parallel_map(Items(), noisy), workers=0, seed=1) as feed:
+        batches = feed.epoch(6)
+        got = list(itertools.islice(batches, 3))
+        with pytest.raises(Interrupt):
+            next(batches)
+        got += batches
+    with stoker.Feed(stoker.parallel_map(range(6), noisy), workers=0, seed=1) as feed:
+        assert digest(got) == digest(feed.epoch(6))

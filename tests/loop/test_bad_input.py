@@ -178,6 +178,13 @@ def test_an_iterator_that_ends_with_an_epoch_ends_training_with_a_warning():
     assert history.epoch == [0]
 
 
+def test_a_function_that_gives_the_same_iterator_again_ends_training_with_a_warning():
+    once = iter([(X, Y)] * 3)
+    with pytest.warns(stoker.StokerWarning, match="gave no batch in this epoch"):
+        history = stoker.fit(models.small_model(), lambda: once, epochs=5, verbose=0)
+    assert history.epoch == [0]
+
+
 @pytest.mark.parametrize("call", ["fit", "evaluate", "predict"])
 def test_what_is_no_model_is_refused_before_any_batch_is_pulled(call):
     with pytest.raises(OptionTypeError, match=rf"no model.*str.*Call {call}"):

@@ -7,6 +7,7 @@ each index came.
 from __future__ import annotations
 
 import itertools
+import os
 import time
 
 import keras
@@ -181,3 +182,16 @@ def test_a_training_asks_no_source_for_a_state_of_its_own():
 
     history = stoker.fit(models.small_model(), Loader(), validation_data=Loader(), epochs=2, verbose=0)
     assert len(history.history["loss"]) == len(history.history["val_loss"]) == 2
+
+
+def test_validation_on_part_of_a_pass_lets_go_of_what_it_had():
+    open_files = []
+
+    def count(epoch, logs):
+        open_files.append(len(os.listdir("/proc/self/fd")))
+
+    model = counting_model(True)
+    model.fit_generator(
+        OneHot(), epochs=6, validation_data=OneHot(), validation_steps=2, workers=2, use_multiprocessing=True, verbose=0,
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=count)])
+    assert open_files[1:] == open_files[1:2] * 5

@@ -24,7 +24,7 @@ from stoker.feed.arena import Arena, Cargo
 from stoker.feed.empty import OFFER
 from stoker.feed.errands import pack_error
 from stoker.feed.held import Held, Run
-from stoker.feed.messages import MESSAGE_S, Ask, Refused, new_asks
+from stoker.feed.messages import MESSAGE_S, Ask
 from stoker.feed.parcel import Packer
 from stoker.feed.seeding import Seeding, seed_globals, seed_own
 from stoker.feed.worker import WORKER, make
@@ -83,9 +83,8 @@ class _Worker:
         self._sources: dict[int, Source | Failure] = {}
         self._generators: dict[int, list[Any]] = {}
         """The random generators that a source keeps which several workers make batches of."""
-        self._cargo: dict[int, mmap.mmap] = {}
-        self._blocks: dict[int, set[int]] = {}
-        """Which blocks of cargo each source lies in."""
+        self._cargo: dict[tuple[int, int], mmap.mmap] = {}
+        """Blocks of cargo by the source that they came with, and their number there."""
         self._held = Held(channel, self._packer)
         self.seed: Callable[[Ask], None] = seed_globals
         self._input = bytearray()
@@ -100,14 +99,11 @@ class _Worker:
             if kind == wire.ASKS:
                 self._answer(wire.unpack_asks(body))
             elif kind == wire.ITEMS:
-                fields, slots = pickle.loads(body)
-                self._answer(list(zip(new_asks(fields), slots, strict=True)))
+                self._answer(wire.unpack_items(body))
             elif kind == wire.SOURCE:
                 self._take_source(body)
             elif kind == wire.DROP:
-                self._sources.pop(int(body), None)
-                self._generators.pop(int(body), None)
-                self._blocks.pop(int(body), None)
+                self._drop(int(body))
             else:
                 return
 
@@ -132,19 +128,28 @@ class _Worker:
         key, pickled, places, new = pickle.loads(body)
         for block, size in new:
             cargo = Cargo(self._fds.pop(0), size)
-            self._cargo[block] = cargo.map()
+            self._cargo[key, block] = cargo.map()
             cargo.close()
-        self._blocks[key] = {block for block, *_ in (*places, pickled)}
         try:
             data, *buffers = [
-                memoryview(self._cargo[block])[offset:offset + size] for block, offset, size in (pickled, *places)]
+                memoryview(self._cargo[key, block])[offset:offset + size] for block, offset, size in (pickled, *places)]
             source, generators = pickle.loads(data, buffers=buffers)
             self._sources[key] = source
             self._generators[key] = [] if source.single_owner or len(generators) > MOST_GENERATORS else generators
         except BaseException as error:
             self._sources[key] = failure(error)
-        for block in set(self._cargo) - set().union(*self._blocks.values()):
-            del self._cargo[block]
+        self._keep_cargo(key, {block for block, *_ in (*places, pickled)})
+
+    def _drop(self, key: int) -> None:
+        """Let go of a source."""
+        self._sources.pop(key, None)
+        self._generators.pop(key, None)
+        self._keep_cargo(key, set())
+
+    def _keep_cargo(self, key: int, used: set[int]) -> None:
+        """Let go of what a source does not lie in any more."""
+        for known in [known for known in self._cargo if known[0] == key and known[1] not in used]:
+            del self._cargo[known]
 
     def _answer(self, asks: list[tuple[Ask, int]]) -> None:
         held_s, began_cpu_s, last = 0.0, thread_time(), asks[-1][0]
@@ -167,15 +172,10 @@ class _Worker:
         source = self._sources[ask.source]
         self._packer.begin(slot)
         outcome: Any
-        if isinstance(source, Failure) or type(ask.item) is Refused:
-            refused = source if isinstance(source, Failure) else failure(pickle.loads(ask.item.error))
-            outcome, make_s, began_s = refused, 0.0, perf_counter()
+        if isinstance(source, Failure) or type(ask.item) is Failure:
+            outcome, make_s, began_s = source if isinstance(source, Failure) else ask.item, 0.0, perf_counter()
         else:
-            self.seed(ask)
-            generators = self._generators.get(ask.source)
-            if generators:
-                seed_own(generators, ask)
-            outcome, make_s, began_s = make(source, ask)
+            outcome, make_s, began_s = make(source, ask, self._seed_all)
             if type(outcome) is Value and self._held.add_batch(ask, slot, outcome.value, make_s, began_s, began_cpu_s):
                 return make_s
         kind, template, offsets, extra = self._packed(outcome)
@@ -185,6 +185,13 @@ class _Worker:
             kind |= wire.KEPT
         self._held.add(Run(kind, ask.source, slot, template, offsets, extra), ask, make_s, began_s, began_cpu_s)
         return make_s
+
+    def _seed_all(self, ask: Ask) -> None:
+        """The randomness of an item, in this process and in its source."""
+        self.seed(ask)
+        generators = self._generators.get(ask.source)
+        if generators:
+            seed_own(generators, ask)
 
     def _packed(self, outcome: Any) -> tuple[int, int, list[int], bytes]:
         if isinstance(outcome, Ended):

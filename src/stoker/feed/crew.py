@@ -87,6 +87,13 @@ def hang_up(channel: socket.socket) -> None:
     channel.close()
 
 
+def _is_readable(fd: int, timeout_s: float) -> bool:
+    """Whether something comes within so many seconds; not by ``select``, which knows no numbers from 1024 on."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1e3))
+
+
 @contextlib.contextmanager
 def _closing_on_error(*sockets: socket.socket) -> Iterator[None]:
     """Close sockets that nobody will own, and say what helps where there are too few file descriptors."""
@@ -186,7 +193,7 @@ class Crew:
                 return True
             if left <= 0 or self.is_gone:
                 return False
-            select.select([self.control], [], [], min(left, 0.1))
+            _is_readable(self.control.fileno(), min(left, 0.1))
         return True
 
     def signal(self, hand: Hand, number: int) -> bool:
@@ -205,7 +212,7 @@ class Crew:
             return ""
         text = b""
         patience_s = STACK_PATIENCE_S
-        while select.select([hand.stack], [], [], patience_s)[0] and (part := os.read(hand.stack, STACK_BYTES)):
+        while _is_readable(hand.stack, patience_s) and (part := os.read(hand.stack, STACK_BYTES)):
             text += part
             patience_s = STACK_PAUSE_S
         return text.decode(errors="replace")
@@ -226,12 +233,18 @@ class Crew:
 
     def close(self, hands: list[Hand]) -> None:
         """End the workers: the idle ones by themselves, the others by force; then the server."""
-        for hand in hands:
-            hand.close()
-        until = time.monotonic() + END_PATIENCE_S
-        while (self._by_pid or self._unnamed) and time.monotonic() < until and not self.is_gone:
-            select.select([self.control], [], [], 0.02)
-            self.hear()
+        try:
+            for hand in hands:
+                hand.close()
+            until = time.monotonic() + END_PATIENCE_S
+            while (self._by_pid or self._unnamed) and time.monotonic() < until and not self.is_gone:
+                _is_readable(self.control.fileno(), 0.02)
+                self.hear()
+        finally:  # a second Ctrl-C ends the waiting alone
+            self._end_server()
+
+    def _end_server(self) -> None:
+        """Its workers end with it."""
         hang_up(self.control)
         try:
             self._server.wait(STATUS_PATIENCE_S)

@@ -1,11 +1,11 @@
-"""When to give up on a worker: deaths and silences counted, and the words for them.
+"""When to give up on a worker: deaths and silences counted, and the words for them; and those for a feed that is not open.
 
 Rules: pure; times are passed in.
 """
 
 from __future__ import annotations
 
-from stoker.errors import WorkerDied, WorkerHung
+from stoker.errors import FeedClosed, WorkerDied, WorkerHung
 from stoker.feed.messages import Ask, Died
 from stoker.outcome import Failure
 
@@ -100,3 +100,15 @@ def hung_error(ask: Ask | None, worker: int, silent_s: float, stack: str, label:
         f"worker {worker} gave no batch", got=f"silence for {silent_s:.0f} s", expected="a batch",
         where=f"index {index} of {label}",
         remedy=f"Look at what it waits for, or pass a larger timeout_s.{shown}", index=index, worker=worker)
+
+
+def closed_error() -> FeedClosed:
+    """Batches are asked of a feed that is not open."""
+    return FeedClosed(
+        "the feed is not open", expected="a feed inside its with block", remedy="Iterate in: with stoker.Feed(...) as feed: ...")
+
+
+def opened_again_error(label: str) -> FeedClosed:
+    """A feed is opened that has been open before: what had been pulled ahead is gone, and nobody could say where it goes on."""
+    return FeedClosed(
+        "the feed has been open before", expected="a feed that is opened once", where=label, remedy="Make a new Feed for each with block.")

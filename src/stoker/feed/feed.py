@@ -12,17 +12,17 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
 
-from stoker.errors import FeedClosed, NotPicklable, SourceError, warn
+from stoker.errors import NotPicklable, SourceError, warn
 from stoker.feed.auto import Adaptation
 from stoker.feed.course import Course
 from stoker.feed.epoch import Epoch
-from stoker.feed.faults import made_by
+from stoker.feed.faults import closed_error, made_by, opened_again_error
 from stoker.feed.gil import lateness_s
 from stoker.feed.here import Here
 from stoker.feed.hub import HAS_FORK, Hub
 from stoker.feed.messages import Ask, Died
 from stoker.feed.meter import Meter
-from stoker.feed.options import AUTO, FeedOptions, check_options
+from stoker.feed.options import FeedOptions, check_options, sibling_options
 from stoker.feed.pulling import Puller
 from stoker.feed.pump import Pump
 from stoker.feed.resume import restore, snapshot
@@ -88,7 +88,7 @@ class Feed:
         self._key = hub.new_key()
         self._pump: Pump | None = None
         self._epoch: Epoch | None = None
-        self._ahead = False
+        self._ahead = self._has_been_open = False
         self._here: Here | None = None
         self._pause = 0
         """The ticket at which there is something to look after again; before it, what is ready is only handed out."""
@@ -113,7 +113,7 @@ class Feed:
     def sibling(
         self, source: Any, *, shuffle: bool = False, max_queue_size: int | None = None, seed: int | None = None
     ) -> Feed:
-        """Another source on the workers of this feed, such as validation data; it ends with this feed.
+        """Another source on the workers of this feed, such as validation data; it ends with this feed, or when it is closed itself.
 
         Args:
             source: as in ``Feed``.
@@ -121,12 +121,7 @@ class Feed:
             max_queue_size: as in ``Feed``, but at most that of this feed, which is the default.
             seed: as in ``Feed``; None for that of this feed.
         """
-        mine = self.options
-        options = check_options(
-            workers=AUTO if mine.auto else mine.workers, processes=mine.processes, shuffle=shuffle, timeout_s=mine.timeout_s,
-            max_queue_size=mine.max_queue_size if max_queue_size is None else max_queue_size,
-            seed=mine.seed if seed is None else seed)
-        options = dataclasses.replace(options, max_queue_size=min(options.max_queue_size, mine.max_queue_size))
+        options = sibling_options(self.options, shuffle=shuffle, max_queue_size=max_queue_size, seed=seed)
         feed = Feed.__new__(Feed)
         feed._set_up(source, options, self._hub, owns_hub=False)
         feed.is_resumable = self.is_resumable
@@ -135,8 +130,11 @@ class Feed:
         return feed
 
     def __enter__(self) -> Self:
+        if self._has_been_open and (self._owns_hub or self._pump is None):
+            raise opened_again_error(self.source.label)
         try:
-            self._open()
+            if self._pump is None:
+                self._open()
         except BaseException:
             self.close()
             raise
@@ -159,6 +157,7 @@ class Feed:
             self.adaptation = Adaptation(self.window, self.meter, most=lane.workers, may_fork=HAS_FORK)
         if self.is_resumable and isinstance(self.source, StreamSource | RestartableSource) and lane.name != "processes":
             self.source.remember_states(self.window.bound + 1)
+        self._has_been_open = True
 
     def _move(self, adaptation: Adaptation) -> Pump:
         """Go over to processes: no thread is asked for anything any more."""
@@ -171,10 +170,12 @@ class Feed:
         self.close()
 
     def close(self) -> None:
-        """End the workers and drop what is ready; an iterator is left where it was pulled to."""
-        self._pump, self._here, self._pause = None, None, 0
+        """End the workers, unless they are another feed's, and drop what is ready; an iterator is left where it was pulled to."""
+        pump, self._pump, self._here, self._pause = self._pump, None, None, 0
         if self._owns_hub:
             self._hub.close()
+        elif pump is not None:
+            pump.dismiss(self._key)
 
     def plan(self, *, epochs: int, steps: int | None = None) -> None:
         """Say how much will be taken, so that nothing more is pulled from the source.
@@ -365,8 +366,7 @@ class Feed:
 
     def _open_pump(self) -> Pump:
         if self._pump is None:
-            raise FeedClosed(
-                "the feed is not open", expected="a feed inside its with block", remedy="Iterate in: with stoker.Feed(...) as feed: ...")
+            raise closed_error()
         return self._pump
 
     def unpack(self, ask: Ask, payload: Any) -> Any:

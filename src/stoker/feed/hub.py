@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from stoker.errors import NotPicklable, warn
 from stoker.feed.inline import InlineLane
@@ -86,6 +87,7 @@ class Hub:
 
     def close(self) -> None:
         """End every worker."""
-        pumps, self._pumps = list(self._pumps.values()), {}
-        for pump in pumps:
-            pump.close()
+        pumps, self._pumps = self._pumps, {}
+        with ExitStack() as ending:  # each of them, whatever comes in between
+            for pump in pumps.values():
+                ending.callback(pump.close)

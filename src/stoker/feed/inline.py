@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from time import thread_time
 
-from stoker.feed.local import LocalLane
+from stoker.feed.local import LocalLane, settled
 from stoker.feed.messages import Ask, Got, Reply
 from stoker.feed.reuse import ReuseWatch, is_flat
 from stoker.feed.worker import make
@@ -51,7 +51,7 @@ class InlineLane(LocalLane):
         outcome, make_s, began_s = make(source, ask)
         cpu_s = thread_time() - began_cpu_s
         if type(outcome) is Value and (watch.is_watching or watch.reused or not is_flat(outcome.value)):
-            outcome = Value(watch.settle(outcome.value))
+            outcome = settled(outcome.value, watch)
         return outcome, make_s, began_s, cpu_s
 
     @staticmethod

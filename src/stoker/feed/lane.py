@@ -31,10 +31,10 @@ class Lane(Protocol):
         """Bring what changed in the source (its ``on_epoch_end`` has run) to every worker, before later asks."""
 
     def drop_source(self, key: int) -> None:
-        """Forget a source; no ask for it is open any more or will come."""
+        """Forget a source; no ask for it will come. Those that are open may be answered or not; nobody waits for that."""
 
     def send(self, worker: int, asks: Sequence[Ask]) -> None:
-        """Give asks to one worker. Returns at once."""
+        """Give asks of one source to one worker. Returns at once."""
 
     def receive(self, timeout_s: float) -> list[Reply]:
         """Wait until there is at least one reply, and return all there are; an empty list once ``timeout_s`` is over."""

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from stoker.outcome import Outcome
+from stoker.feed.reuse import ReuseWatch
+from stoker.outcome import Outcome, Value, failure
+
+
+def settled(item: Any, watch: ReuseWatch) -> Outcome:
+    """A batch with memory of its own, where it needs that; what goes wrong with copying it is an error of the batch."""
+    try:
+        return Value(watch.settle(item))
+    except BaseException as error:
+        error.add_note("raised while the batch was copied: it waits, and its source may write to the same memory again")
+        return failure(error)
 
 
 class LocalLane:

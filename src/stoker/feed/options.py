@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,15 @@ def check_options(
         timeout_s=None if timeout_s is None else seconds("timeout_s", timeout_s),
         auto=is_auto,
     )
+
+
+def sibling_options(mine: FeedOptions, *, shuffle: bool, max_queue_size: int | None, seed: int | None) -> FeedOptions:
+    """The options of a feed on the workers of another one; None for what that has."""
+    options = check_options(
+        workers=AUTO if mine.auto else mine.workers, processes=mine.processes, shuffle=shuffle, timeout_s=mine.timeout_s,
+        max_queue_size=mine.max_queue_size if max_queue_size is None else max_queue_size,
+        seed=mine.seed if seed is None else seed)
+    return dataclasses.replace(options, max_queue_size=min(options.max_queue_size, mine.max_queue_size))
 
 
 def _is_auto(workers: Any) -> bool:

@@ -206,7 +206,8 @@ class ProcessLane:
             if not data:
                 replies.append(self._bury(hand))
                 return
-            replies += [self._reply(hand, record) for record in hand.parser.feed(data)]
+            records = list(hand.parser.feed(data))  # first: what is raised while they are taken up must not have them parsed again
+            replies += [self._reply(hand, record) for record in records]
             if len(data) < READ_BYTES and hand.status is None:
                 return
 
@@ -258,8 +259,10 @@ class ProcessLane:
         hands = list(self._hands.values())
         self._hands.clear()
         self._by_fd.clear()
-        if self._started is not None:
-            self._started.close(hands)
-        for shipment in self._shipments.values():
-            shipment.close()
-        self._arena.close(self._slots.leased)
+        try:
+            if self._started is not None:
+                self._started.close(hands)
+        finally:
+            for shipment in self._shipments.values():
+                shipment.close()
+            self._arena.close(self._slots.leased)

@@ -27,10 +27,11 @@ class Puller:
 
     def item(self, index: int) -> Any:
         """Item number ``index`` of this feed, or ``ENDED``; items before it are dropped."""
-        item: Any = None
-        while self._pulled <= index:
-            item = self._source.pull()
-            if item is ENDED:
+        while self._pulled < index:
+            if self._source.pull() is ENDED:
                 return ENDED
             self._pulled += 1
-        return self._watch.settle(item)
+        item = self._source.pull()
+        settled = item if item is ENDED else self._watch.settle(item)
+        self._pulled += 1
+        return settled

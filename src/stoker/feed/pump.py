@@ -87,9 +87,19 @@ class Pump:
         self._desks[key] = desk
 
     def remove(self, key: int) -> None:
-        """Feed this one no more; nothing is under way for it."""
+        """Feed this one no more; what is still being made for it is let go of when it comes."""
         del self._desks[key]
         self.lane.drop_source(key)
+
+    def dismiss(self, key: int) -> None:
+        """Feed this one no more, if it was fed, and let go of what is ready for it."""
+        if key in self._desks:
+            self._let_go(self._desks[key])
+            self.remove(key)
+
+    def _let_go(self, desk: Desk) -> None:
+        for payload in desk.window.drain():
+            self.lane.discard(payload)
 
     def dispatch(self, desk: Desk) -> None:
         """Send what waits to be asked."""
@@ -260,8 +270,10 @@ class Pump:
 
     def close(self) -> None:
         """Let go of what is ready, and end the lane."""
-        for desk in self._desks.values():
-            for payload in desk.window.drain():
-                self.lane.discard(payload)
         OPEN.discard(self)
-        self.lane.close()
+        desks, self._desks = list(self._desks.values()), {}
+        try:
+            for desk in desks:
+                self._let_go(desk)
+        finally:
+            self.lane.close()

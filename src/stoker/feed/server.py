@@ -50,13 +50,16 @@ def serve(fd: int, parent: int) -> None:
     _keep_memory()
     control = socket.socket(fileno=fd)
     workers: set[int] = set()
-    watched = [control.fileno(), wake_read, *_watch(parent)]
+    ends = _watch(parent)
+    poll = select.poll()  # not select, which knows no numbers from 1024 on
+    for watched in (control.fileno(), wake_read, *ends):
+        poll.register(watched, select.POLLIN)
     while True:
-        ready, _, _ = select.select(watched, [], [])
+        ready = {ready for ready, _ in poll.poll()}
         if wake_read in ready:
             os.read(wake_read, 4096)
         _bury(workers, control)
-        if ready[-1] not in watched[:2]:
+        if not ready.isdisjoint(ends):
             break
         if control.fileno() in ready and not _answer(control, workers, (wake_read, wake_write)):
             break

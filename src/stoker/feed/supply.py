@@ -89,14 +89,15 @@ class Supply:
 
     def _issue_with_item(self, puller: Puller) -> None:
         """Issue one ticket with the item that is pulled for it, if there is one."""
-        (ask,) = self.course.asks(self.window.next_new, 1)
+        ticket = self.window.next_new
         try:
-            item = puller.item(ask.index)
+            item = puller.item(self.course.position(ticket)[1])  # before the course goes on: after a Ctrl-C here it is pulled next
         except Exception as error:
             self.trouble = failure(error)
             return
         self.is_over = item is ENDED
         if not self.is_over:
+            (ask,) = self.course.asks(ticket, 1)
             self.window.issue([ask._replace(item=item)])
 
     def _begin_pass(self) -> None:

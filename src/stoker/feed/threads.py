@@ -19,7 +19,7 @@ from operator import itemgetter
 from time import monotonic, perf_counter, thread_time
 
 from stoker.errors import warn
-from stoker.feed.local import LocalLane
+from stoker.feed.local import LocalLane, settled
 from stoker.feed.messages import Ask, Got, Reply
 from stoker.feed.reuse import ReuseWatch, is_flat
 from stoker.feed.worker import make
@@ -97,26 +97,31 @@ class ThreadLane(LocalLane):
 
     def _work(self, worker: int) -> None:
         while (asks := self._inboxes[worker].get()) is not None:
-            began_cpu_s, held_s, last = thread_time(), 0.0, asks[-1]
-            for ask in asks:
-                if self._closing:
-                    return
-                self._at[worker] = ask[:2]
-                source, watch, lock = self._sources[ask[0]]
-                outcome, make_s, began_s = make(source, ask)
-                copy_s = 0.0
-                if watch.is_watching or watch.reused or not (type(outcome) is Value and is_flat(outcome.value)):
-                    outcome, copy_s = self._settled(outcome, watch, lock)
-                held_s += make_s
-                cpu_s = 0.0
-                if ask is last:
-                    self._at.pop(worker, None)
-                    cpu_s = thread_time() - began_cpu_s
-                self._outbox.append((worker, ask.source, ask.ticket, outcome, make_s, cpu_s, began_s, copy_s))
-                if self._is_asleep and (self._is_starving or held_s > HOLD_S or ask is last):
-                    self._is_asleep = False
-                    self._bell.put(None)
-            del asks, ask, last, outcome
+            self._answer(worker, asks)
+            del asks
+
+    def _answer(self, worker: int, asks: list[Ask]) -> None:
+        """What a worker does with a message."""
+        began_cpu_s, held_s, last = thread_time(), 0.0, asks[-1]
+        for ask in asks:
+            known = self._sources.get(ask[0])
+            if known is None or self._closing:  # dropped: nobody waits for it
+                return
+            self._at[worker] = ask[:2]
+            source, watch, lock = known
+            outcome, make_s, began_s = make(source, ask)
+            copy_s = 0.0
+            if watch.is_watching or watch.reused or not (type(outcome) is Value and is_flat(outcome.value)):
+                outcome, copy_s = self._settled(outcome, watch, lock)
+            held_s += make_s
+            cpu_s = 0.0
+            if ask is last:
+                self._at.pop(worker, None)
+                cpu_s = thread_time() - began_cpu_s
+            self._outbox.append((worker, ask.source, ask.ticket, outcome, make_s, cpu_s, began_s, copy_s))
+            if self._is_asleep and (self._is_starving or held_s > HOLD_S or ask is last):
+                self._is_asleep = False
+                self._bell.put(None)
 
     @staticmethod
     def _settled(outcome: Outcome, watch: ReuseWatch, lock: threading.Lock) -> tuple[Outcome, float]:
@@ -125,7 +130,7 @@ class ThreadLane(LocalLane):
             return outcome, 0.0
         began_s = perf_counter()
         with lock:
-            outcome = Value(watch.settle(outcome.value))
+            outcome = settled(outcome.value, watch)
         return outcome, perf_counter() - began_s if watch.reused else 0.0
 
     def receive(self, timeout_s: float) -> list[Reply]:

@@ -18,6 +18,7 @@ import random
 import threading
 import types
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -67,22 +68,21 @@ def pack_source(source: Any) -> tuple[bytes, list[memoryview]]:
 
 
 def pack_items(asks: Sequence[Ask], slots: Sequence[int]) -> bytes:
-    """Asks with the items that were pulled for them; in the place of one that cannot travel goes the error that says so."""
-    try:
-        return _dumps(([tuple(ask) for ask in asks], slots))
-    except Exception:
-        return _dumps(([tuple(_sendable(ask)) for ask in asks], slots))
+    """Asks with the items that were pulled for them, each a pickle of its own: one that cannot be unpickled is no matter of the others.
+
+    In the place of one that cannot travel goes the error that says so.
+    """
+    return pickle.dumps(([tuple(ask._replace(item=_packed_item(ask))) for ask in asks], slots), 5)
 
 
-def _sendable(ask: Ask) -> Ask:
+def _packed_item(ask: Ask) -> bytes | Refused:
     try:
-        _dumps(ask.item)
+        return _dumps(ask.item)
     except Exception as error:
         path, culprit = find_culprit(ask.item, f"item {ask.index}")
-        return ask._replace(item=Refused(pickle.dumps(NotPicklable(
+        return Refused(pickle.dumps(NotPicklable(
             "an item cannot travel to worker processes", got=f"{type(culprit).__name__} ({_first_line(error)})",
-            expected="items that can be pickled", where=path, remedy="Yield what identifies the item, such as its path."))))
-    return ask
+            expected="items that can be pickled", where=path, remedy="Yield what identifies the item, such as its path.")))
 
 
 def _first_line(error: BaseException) -> str:
@@ -91,20 +91,30 @@ def _first_line(error: BaseException) -> str:
 
 def _dumps(value: Any, keep: Callable[[pickle.PickleBuffer], bool] | None = None, generators: list[Any] | None = None) -> bytes:
     """A pickle; random generators that were met on the way are added to a list, which may be the last part of the value itself."""
+    file = io.BytesIO()
+    traveller = _traveller()(file, protocol=5, buffer_callback=keep)
+    traveller.generators = generators
+    traveller.dump(value)
+    return file.getvalue()
+
+
+@cache
+def _traveller() -> Any:
+    """The class of picklers."""
     import cloudpickle
 
     class Traveller(cloudpickle.Pickler):  # type: ignore[misc]
         """cloudpickle, and what it cannot do."""
 
+        generators: list[Any] | None
+
         def reducer_override(self, obj: Any) -> Any:
             reduced = _reduce(obj)
-            if reduced is None and generators is not None and type(obj) in OWN_GENERATORS:
-                generators.append(obj)
+            if reduced is None and self.generators is not None and type(obj) in OWN_GENERATORS:
+                self.generators.append(obj)
             return super().reducer_override(obj) if reduced is None else reduced
 
-    file = io.BytesIO()
-    Traveller(file, protocol=5, buffer_callback=keep).dump(value)
-    return file.getvalue()
+    return Traveller
 
 
 def _reduce(obj: Any) -> Any:

@@ -7,13 +7,15 @@ Rules: pure packing and parsing; a record that is not whole yet stays in the buf
 
 from __future__ import annotations
 
+import pickle
 import struct
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import repeat
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from stoker.feed.messages import Ask, new_asks
+from stoker.feed.messages import Ask, Refused, new_asks
+from stoker.outcome import failure
 
 FRAME = struct.Struct("<cQ")
 ASK = struct.Struct("<IQQqQI")
@@ -64,6 +66,22 @@ def unpack_asks(body: bytes) -> list[tuple[Ask, int]]:
     sources, tickets, passes, indices, seeds, slots = [fields[place:place + count] for place in range(0, 6 * count, count)]
     asks = new_asks(zip(sources, tickets, passes, indices, seeds, repeat(None), strict=False))
     return list(zip(asks, slots, strict=True))
+
+
+def unpack_items(body: bytes) -> list[tuple[Ask, int]]:
+    """Asks with the items that came with them (``travel.pack_items``); an item that cannot be had is the ``Failure`` that says why."""
+    fields, slots = pickle.loads(body)
+    return [(ask._replace(item=_unpacked(ask)), slot) for ask, slot in zip(new_asks(fields), slots, strict=True)]
+
+
+def _unpacked(ask: Ask) -> Any:
+    if type(ask.item) is Refused:
+        return failure(pickle.loads(ask.item.error))
+    try:
+        return pickle.loads(ask.item)
+    except BaseException as error:
+        error.add_note(f"raised while item {ask.index} was unpickled in the worker process")
+        return failure(error)
 
 
 @lru_cache

@@ -111,10 +111,10 @@ class _Fit:
         progress = run_epoch(plan.feed.epoch(plan.steps), reader.read, noting(step, reader), session, listeners, expected)
         if progress.steps == 0 and not self._history.epoch:
             raise _no_batch(plan.feed)
-        if progress.reason is StopReason.SOURCE_ENDED:
+        if progress.reason is StopReason.SOURCE_ENDED or progress.steps == 0:
             _warn_of_end(plan.feed, progress, expected)
         if progress.steps == 0:
-            return progress.reason
+            return StopReason.SOURCE_ENDED
         self._batch_size = self._batch_size or -(-progress.samples // progress.steps)
         logs = session.result(progress.raw)
         self._history.timeline = plan.feed.meter.timeline()
@@ -166,6 +166,8 @@ class _Fit:
         """
         feed = self._validation
         if feed is None or (validation.steps is not None and feed.kind != "stream"):
+            if feed is not None:
+                feed.close()
             feed = self._open_feed(validation)
             feed.before_pass_end = self._session.wait
             feed.on_stall = self._plan.reporter.stalled
@@ -264,6 +266,10 @@ def _stop_flag(model: Any, phase: Phase) -> Callable[[], bool]:
 
 
 def _warn_of_end(feed: Feed, progress: Progress, expected: int | None) -> None:
+    if expected is None:
+        warn(
+            f"{feed.source.label} gave no batch in this epoch; the call ends here. Pass a function that makes a new iterator each time.")
+        return
     warn(
         f"{feed.source.label} ended after {progress.steps} of {expected} batches; the call ends here. Let the generator yield for "
         f"ever, or lower the number of steps.")

@@ -53,3 +53,10 @@ class Source(Protocol):
 
     def end_pass(self) -> None:
         """Tell the user's object that a pass has ended; run in the caller's process, on the caller's thread."""
+
+
+class Stream(Source, Protocol):
+    """A source with a single owner."""
+
+    def behind(self, pass_number: int, index: int) -> range:
+        """The items of a pass that have to be pulled before item ``index``."""

@@ -41,14 +41,18 @@ class StreamSource:
         """Item number ``index``, counted from the first item pulled here, or ``ENDED``; items before it are dropped."""
         item = None
         while not self._over and self._pulled <= index:
+            self._pulled += 1  # also where an error comes instead: an iterator that goes on gives the next item after it
             item = self._turns.next_of(self.original)
             self._over = item is ENDED
-            self._pulled += 1
         if self._over:
             return ENDED
         if self._states.maxlen:
             self._states.append((self._pulled, deepcopy(self._keeper.state_dict())))
         return item
+
+    def behind(self, pass_number: int, index: int) -> range:
+        """The items that have to be pulled before item ``index``."""
+        return range(0) if self._over else range(self._pulled, index)
 
     def remember_states(self, items: int) -> None:
         """Keep the iterator's own ``state_dict`` of the last so many items, if it has such a thing."""
@@ -111,6 +115,12 @@ class RestartableSource:
             self._restart(pass_number)
         assert self._pass is not None
         return self._pass.get(pass_number, index)
+
+    def behind(self, pass_number: int, index: int) -> range:
+        """The items of the pass that have to be pulled before item ``index``."""
+        if self._pass is not None and pass_number == self._pass_number:
+            return self._pass.behind(pass_number, index)
+        return range(self._entry[1] if self._entry and self._entry[0] == pass_number else 0, index)
 
     def _restart(self, pass_number: int) -> None:
         close = getattr(self._pass.original, "close", None) if self._pass else None
