@@ -72,6 +72,10 @@ class Counted:
         length: int | None = self._inner.length()
         return length
 
+    def behind(self, pass_number: int, index: int) -> range:
+        """None: a profile goes back nowhere."""
+        return range(0)
+
     def get(self, pass_number: int, index: int, item: Any = None) -> Any:
         """The next item."""
         self.thread = threading.get_ident(), threading.get_native_id()
@@ -107,6 +111,10 @@ class Seeded:
     def length(self) -> int | None:
         """As the source says."""
         return self._inner.length()
+
+    def behind(self, pass_number: int, index: int) -> range:
+        """None: a profile goes back nowhere."""
+        return range(0)
 
     def get(self, pass_number: int, index: int, item: Any = None) -> Any:
         """The item, after the seeding."""
