@@ -99,6 +99,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import multiprocessing
 import os
 import signal
 import statistics
@@ -118,8 +120,8 @@ SECONDS = {"jpeg": 6.0}
 USUAL_SECONDS = 1.0
 ROUNDS = 5
 WORKERS = 2
-QUEUE = {"tiny": 64}
-"""Batches ahead of the consumer, for every system: 10, but for batches of a few microseconds."""
+QUEUE = {"tiny": 64, "dict": 64}
+"""Batches ahead of the consumer, for every system: 10, but for batches of a few kilobytes, of which a training takes as many at once."""
 USUAL_QUEUE = 10
 LIMIT_S = 30
 
@@ -217,8 +219,10 @@ def grain_loader(make, queue):
     yield iter(loader)
 
 
+UNCARRIED = "nothing carried"
 SYSTEMS = {
     "in-process": in_process,
+    UNCARRIED: None,
     "keras threads": lambda make, queue: keras_dataset(make, queue, False),
     "keras processes": lambda make, queue: keras_dataset(make, queue, True),
     "torch numpy": lambda make, queue: torch_loader(make, queue, False),
@@ -233,12 +237,18 @@ IMPORTS = {"keras": ("keras",), "torch": ("torch",), "grain": ("grain.python",),
 
 
 def touch(item):
-    """Read one element of each array."""
-    if isinstance(item, dict):
-        return sum(touch(value) for value in item.values())
-    if isinstance(item, tuple | list):
-        return sum(touch(value) for value in item)
-    return float(item.reshape(-1)[-1])
+    """Read one element of each array, at as little cost as can be: it is the same for all systems, and no part of any."""
+    kind = type(item)
+    if kind is np.ndarray:
+        item.item(-1)
+    elif kind is dict:
+        for value in item.values():
+            touch(value)
+    elif kind in (tuple, list):
+        for value in item:
+            touch(value)
+    else:
+        float(item.reshape(-1)[-1])  # a tensor
 
 
 def tree_cost():
@@ -257,13 +267,39 @@ def tree_cost():
     return cpu, memory
 
 
-def measure(system, workload):
+def measure_uncarried(workload):
+    """What worker processes make that hand nothing over: on this machine no loader can get more from as many."""
+    source = WORKLOADS[workload]()
+    made = multiprocessing.RawArray("Q", WORKERS)
+
+    def make(worker):
+        for index in range(worker, len(source), WORKERS):
+            source[index]
+            made[worker] += 1
+
+    makers = [multiprocessing.get_context("fork").Process(target=make, args=(worker,), daemon=True) for worker in range(WORKERS)]
+    for maker in makers:
+        maker.start()
+    time.sleep(0.3)
+    before, began = sum(made), time.perf_counter()
+    time.sleep(SECONDS.get(workload, USUAL_SECONDS))
+    rate = (sum(made) - before) / (time.perf_counter() - began)
+    cpu, memory = tree_cost()
+    for maker in makers:
+        maker.kill()
+    print(json.dumps({"rate": rate, "first_s": math.nan, "cpu_s": cpu / sum(made), "memory": memory}), flush=True)
+
+
+def measure(system, workload, queue):
     """One cell, in this process."""
     warnings.simplefilter("ignore")
+    if system == UNCARRIED:
+        measure_uncarried(workload)
+        return
     for module in IMPORTS.get(system.split()[0], ()):
         __import__(module)
     began = time.perf_counter()
-    with SYSTEMS[system](WORKLOADS[workload], QUEUE.get(workload, USUAL_QUEUE)) as batches:
+    with SYSTEMS[system](WORKLOADS[workload], queue or QUEUE.get(workload, USUAL_QUEUE)) as batches:
         touch(next(batches))
         first_s = time.perf_counter() - began
         until = time.perf_counter() + 0.3
@@ -286,11 +322,11 @@ def measure(system, workload):
             os._exit(0)
 
 
-def cell(system, workload):
+def cell(system, workload, queue):
     """One cell, in a process group of its own that is killed at the end: some loaders leave workers behind. None where the system fails."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         done = subprocess.Popen(
-            [sys.executable, __file__, "--cell", system, workload], stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+            [sys.executable, __file__, "--cell", system, workload, "--queue", str(queue)], stdin=subprocess.DEVNULL, stdout=out, stderr=err,
             start_new_session=True,
             env={**os.environ, "KERAS_BACKEND": "jax", "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"})
         try:
@@ -330,10 +366,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cell", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--queue", type=int, default=0, help="batches ahead of the consumer; 0: as the workload says")
     parser.add_argument("workloads", nargs="*", default=list(WORKLOADS))
     arguments = parser.parse_args()
     if arguments.cell:
-        measure(*arguments.cell)
+        measure(*arguments.cell, arguments.queue)
         return
     print(f"Python {sys.version.split()[0]}, numpy {np.__version__}, {os.cpu_count()} cores, {WORKERS} workers, "
           f"medians of {arguments.rounds}")
@@ -341,7 +378,7 @@ def main():
         cells = {system: [] for system in SYSTEMS}
         for _ in range(arguments.rounds):
             for system in SYSTEMS:
-                cells[system].append(cell(system, workload))
+                cells[system].append(cell(system, workload, arguments.queue))
         report(workload, cells)
 
 
