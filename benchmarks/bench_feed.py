@@ -1,6 +1,6 @@
 """How fast do batches reach the consumer, and what do they cost?
 
-    python benchmarks/bench_feed.py            # all; about 20 minutes
+    python benchmarks/bench_feed.py            # all; about 25 minutes
     python benchmarks/bench_feed.py tiny image # some workloads
 
 Each cell is a process of its own that takes batches with two workers for about a second after a warm-up; systems are interleaved, and
@@ -8,88 +8,99 @@ the medians of five rounds are shown. `first` is the time from opening the loade
 time of the whole process tree per batch; `mem` the largest proportional memory (PSS) of the tree. Batches are looked at (one element of
 each array is read) and dropped.
 
-Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18, two cores of a shared machine in an hour in which it ran at
-a third of the speed that it has in others; nothing else ran, medians of 5 (tiny, dict and CSV later than the rest, in such an hour too)::
+``nothing carried`` is two processes that make batches and hand none over: the workers of no loader can give more on this machine.
+
+Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18, two cores of a shared machine; nothing else ran, medians of 5::
 
     tiny: 32 x 16 float32 and 32 x 1 float32: 2 KB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process           150,448                25.13          1.00     0.00     0.01      24
-        keras threads         18,562                 3.10          0.12     0.01     0.06     328
-        keras processes        5,986                 1.00          0.04     0.04     0.25     341
-        torch numpy            4,468                 0.75          0.03     0.05     0.35     258
-        torch tensors            452                 0.08          0.00     0.06     2.68     262
-        grain processes          897                 0.15          0.01     1.17     2.22     334
-        stoker threads        47,718                 7.97          0.32     0.02     0.02      35
-        stoker processes      49,950                 8.34          0.33     0.30     0.04      78
-        stoker empty          48,860                 8.16          0.32     0.28     0.04      78
+        in-process           215,664                37.42          1.00     0.00     0.00      24
+        nothing carried      629,188               109.16          2.92              0.00      33
+        keras threads         18,494                 3.21          0.09     0.01     0.06     328
+        keras processes        5,764                 1.00          0.03     0.05     0.26     340
+        torch numpy            3,970                 0.69          0.02     0.06     0.37     258
+        torch tensors            389                 0.07          0.00     0.08     2.97     262
+        grain processes          859                 0.15          0.00     1.23     2.28     333
+        stoker threads        54,844                 9.51          0.25     0.03     0.02      36
+        stoker processes      57,384                 9.96          0.27     0.31     0.03      78
+        stoker empty          49,471                 8.58          0.23     0.30     0.03      78
 
     image: 64 x 224 x 224 x 3 float32: 38.5 MB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process               132                 4.27          1.00     0.01     7.58      62
-        keras threads            213                 6.90          1.62     0.02     9.44     441
-        keras processes            4                 0.14          0.03     0.53   363.33     560
-        torch numpy                6                 0.21          0.05     0.49   257.14     666
-        torch tensors             31                 1.00          0.23     0.21    65.31     595
-        grain processes            4                 0.11          0.03     4.12   730.00    4017
-        stoker threads           243                 7.88          1.85     0.03     8.16     105
-        stoker processes         193                 6.25          1.47     0.39    10.37     574
-        stoker empty             460                14.91          3.49     0.34     4.46     497
+        in-process               154                 5.42          1.00     0.01     6.56      38
+        nothing carried          294                10.37          1.91              7.48      53
+        keras threads            244                 8.60          1.59     0.02     7.99     439
+        keras processes            4                 0.15          0.03     0.33   370.00     548
+        torch numpy                6                 0.22          0.04     0.42   252.50     660
+        torch tensors             28                 1.00          0.18     0.18    73.10     454
+        grain processes            4                 0.13          0.02     3.16   710.00    3298
+        stoker threads           242                 8.53          1.57     0.03     8.26      98
+        stoker processes         190                 6.69          1.23     0.34    10.10     574
+        stoker empty             467                16.46          3.04     0.30     3.99     497
 
     uint8: 64 x 224 x 224 x 3 uint8: 9.6 MB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process             4,743                43.58          1.00     0.00     0.21      34
-        keras threads          1,414                12.99          0.30     0.01     1.30     452
-        keras processes           24                 0.22          0.01     0.16    65.20     434
-        torch numpy               25                 0.23          0.01     0.12    55.00     411
-        torch tensors            109                 1.00          0.02     0.10    17.06     339
-        grain processes           12                 0.11          0.00     1.94   222.86    2134
-        stoker threads         1,354                12.44          0.29     0.01     1.38     150
-        stoker processes         937                 8.61          0.20     0.30     2.12     199
-        stoker empty           1,457                13.39          0.31     0.24     1.33     181
+        in-process             4,492                40.83          1.00     0.00     0.22      34
+        nothing carried        7,911                71.91          1.76              0.27      52
+        keras threads          1,613                14.66          0.36     0.01     1.17     443
+        keras processes           26                 0.24          0.01     0.12    62.50     434
+        torch numpy               27                 0.24          0.01     0.12    55.19     394
+        torch tensors            110                 1.00          0.02     0.09    17.03     338
+        grain processes           15                 0.13          0.00     1.48   194.37    2261
+        stoker threads         1,708                15.52          0.38     0.01     1.11     151
+        stoker processes         884                 8.03          0.20     0.31     2.18     198
+        stoker empty           1,505                13.68          0.34     0.30     1.29     180
 
     dict: A dict of 20 inputs and one of 3 targets, each 64 x 16 float32.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process            11,237                 6.77          1.00     0.00     0.09      24
-        keras threads          3,269                 1.97          0.29     0.01     0.34     330
-        keras processes        1,316                 0.79          0.12     0.04     1.16     343
-        torch numpy            1,660                 1.00          0.15     0.06     0.92     260
-        torch tensors             50                 0.03          0.00     0.13    23.92     263
-        grain processes          186                 0.11          0.02     1.35    10.26     427
-        stoker threads         3,423                 2.06          0.30     0.02     0.34      43
-        stoker processes       7,838                 4.72          0.70     0.27     0.22      79
-        stoker empty           8,043                 4.85          0.72     0.27     0.22      79
+        in-process            25,112                13.37          1.00     0.00     0.04      24
+        nothing carried       47,120                25.09          1.88              0.05      33
+        keras threads          4,302                 2.29          0.17     0.01     0.28     335
+        keras processes        1,360                 0.72          0.05     0.04     1.15     342
+        torch numpy            1,878                 1.00          0.07     0.05     0.82     266
+        torch tensors             51                 0.03          0.00     0.14    21.57     268
+        grain processes          209                 0.11          0.01     1.24     9.90     431
+        stoker threads         4,193                 2.23          0.17     0.01     0.29      48
+        stoker processes      11,325                 6.03          0.45     0.30     0.16     141
+        stoker empty          10,163                 5.41          0.40     0.24     0.18     141
 
     csv: 64 lines of 40 numbers, parsed in pure Python.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process             1,143                 0.87          1.00     0.03     0.89      31
-        keras threads            867                 0.66          0.76     0.03     1.20     328
-        keras processes        1,034                 0.79          0.90     0.07     1.71     340
-        torch numpy            1,306                 1.00          1.14     0.06     1.36     248
-        torch tensors            302                 0.23          0.26     0.07     4.14     254
-        grain processes          732                 0.56          0.64     1.31     2.28     345
-        stoker threads           809                 0.62          0.71     0.05     1.35      42
-        stoker processes       1,463                 1.12          1.28     0.35     1.36      75
-        stoker empty           1,561                 1.20          1.37     0.27     1.27      75
+        in-process             1,142                 0.98          1.00     0.03     0.89      31
+        nothing carried        2,412                 2.07          2.11              0.92      39
+        keras threads            887                 0.76          0.78     0.04     1.15     327
+        keras processes        1,069                 0.92          0.94     0.06     1.58     340
+        torch numpy            1,163                 1.00          1.02     0.07     1.51     248
+        torch tensors            288                 0.25          0.25     0.08     4.38     254
+        grain processes          669                 0.58          0.59     1.66     2.39     345
+        stoker threads           777                 0.67          0.68     0.03     1.40      42
+        stoker processes       1,637                 1.41          1.43     0.29     1.21      76
+        stoker empty           1,621                 1.39          1.42     0.30     1.22      76
 
     jpeg: 64 JPEG files of 256 x 256, decoded, resized to 160 x 160, half of them flipped.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process                 8                 0.54          1.00     0.21   122.86      41
-        keras threads             14                 0.95          1.75     0.17   132.79     351
-        keras processes           14                 0.93          1.72     0.24   141.79     378
-        torch numpy               14                 0.95          1.75     0.26   141.28     314
-        torch tensors             15                 1.00          1.84     0.26   132.11     280
-        grain processes           15                 0.99          1.83     3.66   132.33     562
-        stoker threads            15                 0.99          1.82     0.21   129.66      67
-        stoker processes          17                 1.12          2.06     0.44   119.41     150
-        stoker empty              16                 1.06          1.95     0.47   125.79     141
+        in-process                 8                 0.57          1.00     0.19   118.43      41
+        nothing carried           18                 1.21          2.11            112.43      60
+        keras threads             16                 1.08          1.90     0.14   119.38     350
+        keras processes           14                 0.95          1.66     0.22   140.12     378
+        torch numpy               14                 0.97          1.69     0.28   138.37     325
+        torch tensors             15                 1.00          1.75     0.23   133.71     281
+        grain processes           15                 1.00          1.75     3.69   132.64     576
+        stoker threads            15                 1.05          1.83     0.20   120.64      67
+        stoker processes          16                 1.11          1.95     0.45   120.40     151
+        stoker empty              18                 1.21          2.12     0.45   111.38     143
 
-In other runs of such hours tiny was 8.07, 8.97 and 9.49 and dict 3.79, 4.01 and 4.58 times the best process peer, CSV 1.32 and 1.46 times it and
-1.56 and 1.61 times in-process.
+The machine's speed changes by the hour, to a third of this. In such hours tiny was 8.07 to 9.49 times the best process peer, CSV 1.12 to 1.46
+times it and 1.28 to 1.61 times in-process.
 
-A dict of 23 arrays takes 103 to 117 us of the worker's CPU time (53 for the source, 10 to recognise the arrays, 11 to join and copy them, the rest
-to let go of them, for the loop and for messages) and 84 to 104 us of the consumer's (31 for this benchmark's look, 14 for views and dicts, the
-rest to let go of them and for messages, each of which carries 5 batches, because 10 may be in flight or ready): 6 times the peer would be 185
-for all, at full use of both cores. With ``max_queue_size=64`` a third more come.
+A dict of 23 arrays takes 80 to 115 us of the worker's CPU time (a half of that for the source, a tenth each to recognise the arrays and to join and
+copy them, the rest to let go of them, for the loop and for messages) and 60 to 95 us of the consumer's (views and dicts, letting go of them,
+messages). With a queue of 10, as ``--queue 10`` has it for all systems, a message carries 5 batches instead of 32, which costs 20 us for each
+batch: 4.0 to 5.2 times the best process peer in runs of several hours.
+
+CSV costs the workers 1.0 to 1.1 ms of CPU time a batch, about as much as in one process, and the consumer 0.16 to 0.2: each batch is a message
+of its own, for which it wakes up on a core that has run something else meanwhile. Messages of 2 and of 4 batches halve the consumer's part,
+but the workers wait for asks meanwhile, and the rate stays within 3 %.
 
 How to read it: `x best process peer` is the rate over that of the fastest of Keras, PyTorch and Grain with processes in the same run. What is
 cheap to make is fastest on threads or in process; processes pay where making a batch holds the GIL for longer than carrying it takes.
