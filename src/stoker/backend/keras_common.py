@@ -37,7 +37,7 @@ def describe(model: Any) -> ModelSpec:
     A model with a training step of its own may do with its batches as it likes: it takes what comes.
     """
     known = {"floatx": keras.config.floatx(), "takes_text": keras.backend.backend() == "tensorflow"}
-    has_own_step = any(_overrides(model, name) for name in ("train_step", "compute_loss", "test_step"))
+    has_own_step = any(overrides(model, name) for name in ("train_step", "compute_loss", "test_step"))
     loss = getattr(model, "loss", None)
     graph = getattr(model, "_functional", None) or model
     inputs, outputs = (getattr(graph, name, None) for name in ("_inputs_struct", "_outputs_struct"))
@@ -53,7 +53,8 @@ def describe(model: Any) -> ModelSpec:
         has_loss=bool(loss), **known)
 
 
-def _overrides(model: Any, name: str) -> bool:
+def overrides(model: Any, name: str) -> bool:
+    """Whether a model has a method of its own in the place of Keras's."""
     return getattr(type(model), name, None) is not getattr(keras.Model, name, None)
 
 
@@ -190,7 +191,8 @@ def in_order(logs: dict[str, Any], names: list[str]) -> dict[str, Any]:
 
 def pass_result(model: Any, logs: dict[str, Any]) -> dict[str, Any]:
     """The logs of a whole pass: the model's metrics where they have the names of the last logs, as Keras decides it."""
-    if not _overrides(model, "train_step") and not _overrides(model, "test_step"):
+    replicas = getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1)  # on TensorFlow; logs are those of one
+    if replicas == 1 and not any(overrides(model, name) for name in ("train_step", "test_step", "compute_metrics")):
         return logs
     result = to_floats(model.get_metrics_result())
     return result if set(result) == set(logs) else logs
@@ -208,6 +210,11 @@ def kept_by_phase(model: Any) -> dict[str, Any]:
     kept: _Kept = vars(model).get("_stoker_programs") or _Kept()
     object.__setattr__(model, "_stoker_programs", kept)
     return kept.by_phase
+
+
+def is_nested(model: Any) -> bool:
+    """Whether a call on this model is under way: another is within a callback of it."""
+    return bool(vars(model).get("_stoker_depth", 0))
 
 
 @contextmanager
@@ -244,6 +251,7 @@ class KerasCallbacks:
     """The part of ``Backend`` that is the same for every framework."""
 
     callback_base = keras.callbacks.Callback
+    callback_list = keras.callbacks.CallbackList
 
     def require_model(self, model: Any, call: str) -> None:
         """See ``Backend``."""
@@ -279,6 +287,8 @@ class KerasCallbacks:
 
     def ends_only_if_finished(self, callback: Any) -> bool:
         """See ``Backend``."""
+        if isinstance(callback, keras.callbacks.EarlyStopping):  # would put weights of an earlier epoch in the place of the latest
+            return type(callback).on_train_end is keras.callbacks.EarlyStopping.on_train_end
         return isinstance(callback, keras.callbacks.BackupAndRestore)
 
     def ignores_batches(self, callback: Any) -> bool:

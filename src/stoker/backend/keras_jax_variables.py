@@ -113,8 +113,11 @@ class Watch:
         return found
 
     def _restore(self, lent: list[Lent]) -> None:
-        """Give variables whose array somebody has given away and not put back their last value, as far as it is there."""
-        dead = [one for one in lent if one.variable._value is not None and not _is_there(one.variable._value)]
+        """Give variables whose array somebody has given away and not put back their last value, as far as it is there.
+
+        A ``predict`` of Keras's own that is interrupted leaves nothing in them at all.
+        """
+        dead = [one for one in lent if not _is_there(one.variable._value)]
         if not dead:
             return
         buffers = self._buffers if self._buffers is not None and _are_there(self._buffers) else None

@@ -21,7 +21,7 @@ NODES = frozenset({"_inbound_nodes", "_outbound_nodes"})
 
 
 class Settings:
-    """The attributes of all Keras objects that a model reaches, as they are now.
+    """The attributes of all Keras objects, and torch modules, that a model reaches, as they are now.
 
     Args:
         model: a Keras model.
@@ -45,7 +45,7 @@ class Settings:
     def _within(self, thing: Any) -> list[Any]:
         """Keep what a thing holds, and give it."""
         is_container = isinstance(thing, list | tuple | dict)
-        is_object = type(thing).__module__.startswith("keras.") and not isinstance(thing, keras.KerasTensor) and hasattr(thing, "__dict__")
+        is_object = _is_of_kerass(type(thing)) and not isinstance(thing, keras.KerasTensor) and hasattr(thing, "__dict__")
         if not (is_container or is_object) or id(thing) in self._seen:
             return []
         self._seen.add(id(thing))
@@ -58,6 +58,11 @@ class Settings:
         else:
             self._kept.append((attributes, dict(attributes)))
         return [value for name, value in attributes.items() if name not in UNUSED and name not in NODES]
+
+
+def _is_of_kerass(kind: type) -> bool:
+    """Whether objects of a class are Keras's, or PyTorch's within them, be it by a base of theirs."""
+    return any(base.__module__.startswith(("keras.", "torch.nn.")) for base in kind.__mro__)
 
 
 def _used(attributes: dict[str, Any]) -> dict[str, Any]:

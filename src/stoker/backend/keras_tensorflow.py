@@ -80,11 +80,20 @@ class TensorFlowSession(DirectSession):
             if phase == "predict":
                 self._model(data[0])
             else:
-                common.build(self._model, data)
+                self._build(data)
         step = program_of(self._model, phase)
         if isinstance(step, Program):
             self._fuser.take_up(step)
         return step
+
+
+    def _build(self, data: Any) -> None:
+        """Build what can be built before the first step; a step of the user's own, or one that runs eagerly, may build the rest itself."""
+        try:
+            common.build(self._model, data)
+        except Exception:
+            if not self._model.run_eagerly and not common.overrides(self._model, f"{self._phase}_step"):
+                raise
 
 
 def _size_bytes(tensors: Any) -> int:

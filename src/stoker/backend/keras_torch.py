@@ -17,7 +17,7 @@ import torch
 from stoker.backend import keras_common as common
 from stoker.backend.interrupt import InterruptGuard
 from stoker.backend.keras_direct import DirectSession
-from stoker.backend.protocol import Backend, Phase, Step
+from stoker.backend.protocol import Backend, Phase, Raw, Step
 from stoker.backend.torch_copies import Copies, CudaDevice
 from stoker.backend.torch_graph import graph_steps
 from stoker.batch.tree import map_leaves
@@ -41,6 +41,11 @@ class TorchSession(DirectSession):
     def allow_fusing(self, steps: int | None, left: int | None) -> None:
         """See ``Session``; steps are not fused, but nobody's code runs between them."""
         self._has_hooks = False
+
+    def result(self, raw: Raw) -> dict[str, float]:
+        """See ``Session``; what runs between passes finds layers of torch's own as for inference."""
+        self._model.eval()
+        return super().result(raw)
 
     def wait(self) -> None:
         """See ``Session``."""
@@ -93,7 +98,7 @@ class TorchBackend(common.KerasCallbacks):
     @contextmanager
     def session(self, model: Any) -> Iterator[TorchSession]:
         """See ``Backend``."""
-        was_training = model.training
+        was_training = model.training and common.is_nested(model)  # after a call Keras leaves layers as for inference
         with common.nesting(model), InterruptGuard() as guard:
             session = TorchSession(model, guard)
             try:

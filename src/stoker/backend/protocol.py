@@ -89,6 +89,9 @@ class Backend(Protocol):
     callback_base: type
     """The class whose hooks do nothing."""
 
+    callback_list: type
+    """The class that holds callbacks and is none itself."""
+
     def require_model(self, model: Any, call: str) -> None:
         """Raise where something else than a model was passed."""
 

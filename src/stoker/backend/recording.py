@@ -123,6 +123,7 @@ class RecordingBackend:
 
     name = "recording"
     callback_base: type = NoHooks
+    callback_list: type = list
 
     def __init__(self, fuse: int = 1, spec: ModelSpec | None = None, ahead: int = 1) -> None:
         self.sessions: list[RecordingSession] = []

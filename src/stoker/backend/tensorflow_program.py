@@ -94,7 +94,8 @@ def program_of(model: Any, phase: Phase) -> Callable[[Any], Any]:
     getattr(model, f"make_{phase}_function")()
     mark = getattr(model, f"{phase}_function")
     if model.run_eagerly or not _is_alone(model):
-        return lambda data: mark([data])
+        share = _sharing(model.distribute_strategy)
+        return lambda data: mark([share(data)])
     program = known_program(model, phase)
     if program is None:
         step, is_jit = getattr(model, f"{phase}_step"), bool(model.jit_compile)
@@ -112,6 +113,22 @@ def known_program(model: Any, phase: Phase) -> Program | None:
 def _is_alone(model: Any) -> bool:
     """Whether no distribution strategy spreads the model over devices."""
     return bool(model.distribute_strategy is tf.distribute.get_strategy() and not tf.distribute.has_strategy())
+
+
+def _sharing(strategy: Any) -> Callable[[Any], Any]:
+    """How a batch is shared out: each replica of a strategy gets some of the rows, in order, as of a distributed data set."""
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return lambda data: data
+
+    def shares(data: Any) -> Any:
+        def share(context: Any) -> Any:
+            begin, end = context.replica_id_in_sync_group, context.replica_id_in_sync_group + 1
+            return tf.nest.map_structure(lambda rows: rows[-(-begin * len(rows) // replicas):-(-end * len(rows) // replicas)], data)
+
+        return strategy.experimental_distribute_values_from_function(share)
+
+    return shares
 
 
 def _function(method: Callable[[Any], Any], jit_compile: bool) -> Any:

@@ -135,6 +135,8 @@ class GraphSteps:
         self._model = model
         self._phase = phase
         self._step = step
+        self.origin = getattr(model, f"{phase}_step")
+        """What was the model's own step when this was made."""
         self._settings: Settings | None = None
         self._rate: float | None = None
         self._may_change = True
@@ -169,7 +171,8 @@ class GraphSteps:
             self._look_at_settings()
         named = leaves(batch)
         tensors = [tensor for _, tensor in named]
-        key = (*[(path, tensor.shape, tensor.dtype) for path, tensor in named], *map(torch.is_autocast_enabled, ("cpu", "cuda")))
+        forms = [(path, tensor.shape, tensor.stride(), tensor.dtype) for path, tensor in named]
+        key = (*forms, *map(torch.is_autocast_enabled, ("cpu", "cuda")))
         form = self._forms.get(key)
         if form is None and len(self._forms) < MOST_FORMS:
             form = self._forms[key] = Form()
@@ -303,5 +306,8 @@ def graph_steps(model: Any, phase: Phase, step: Step, *, may_change: bool) -> St
     """The step of a phase, which is recorded as soon as that pays; begins a pass, see ``GraphSteps.begin``."""
     if model.run_eagerly or (phase == "train" and not isinstance(model.optimizer, keras.optimizers.Optimizer)):
         return step
-    steps: GraphSteps = kept_by_phase(model).setdefault(phase, GraphSteps(model, phase, step))
+    kept = kept_by_phase(model)
+    steps: GraphSteps | None = kept.get(phase)
+    if steps is None or steps.origin != getattr(model, f"{phase}_step"):  # the first, or somebody has put another in its place
+        steps = kept[phase] = GraphSteps(model, phase, step)
     return steps.begin(may_change=may_change)

@@ -32,10 +32,15 @@ def map_leaves(function: Callable[[Any], Any], part: Any) -> Any:
     if isinstance(part, dict):
         return {key: map_leaves(function, value) for key, value in part.items()}
     if isinstance(part, tuple):
-        return tuple(map_leaves(function, value) for value in part)
+        return tuple_like(part, [map_leaves(function, value) for value in part])
     if isinstance(part, list):
         return [map_leaves(function, value) for value in part]
     return function(part)
+
+
+def tuple_like(part: Any, values: list[Any]) -> Any:
+    """A tuple with other values; a named one if ``part`` is that."""
+    return type(part)(*values) if hasattr(part, "_fields") else tuple(values)
 
 
 def first_leaf(part: Any) -> Any:

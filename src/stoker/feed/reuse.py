@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from stoker.batch.memory import LARGE_BATCH_BYTES, STEPS_UNDER_WAY
+from stoker.batch.tree import tuple_like
 
 MOST_WATCHED = 96
 """More batches than that no device lags behind: JAX has 32 steps under way on a CPU at most."""
@@ -107,10 +108,8 @@ def private(item: Any) -> Any:
 
 
 def _rebuilt(item: Any, copies: bool) -> Any:
-    kind = type(item)
     if isinstance(item, tuple):
-        parts = [_rebuilt(part, copies) for part in item]
-        return kind(*parts) if hasattr(kind, "_fields") else tuple(parts)
+        return tuple_like(item, [_rebuilt(part, copies) for part in item])
     if isinstance(item, list | dict):
         return _refilled(copy.copy(item), copies)
     if isinstance(item, np.ndarray):

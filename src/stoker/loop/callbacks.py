@@ -137,7 +137,7 @@ class Callbacks:
     """
 
     def __init__(self, callbacks: Any, backend: Backend, model: Any) -> None:
-        self.all = list(_flat(callbacks))
+        self.all = list(_flat(callbacks, backend.callback_list))
         for callback in self.all:
             _check(callback)
         self._backend = backend
@@ -215,13 +215,13 @@ class Callbacks:
         return lambda batch, size, raw: self.tell(event, batch, BatchLogs(batch, size, lambda: session.read(raw)))
 
 
-def _flat(callbacks: Any) -> Iterator[Any]:
+def _flat(callbacks: Any, callback_list: Any) -> Iterator[Any]:
     if callbacks is None:
         return
     if isinstance(callbacks, tuple | list):
         for callback in callbacks:
-            yield from _flat(callback)
-    elif isinstance(getattr(callbacks, "callbacks", None), list):
+            yield from _flat(callback, callback_list)
+    elif isinstance(callbacks, callback_list):
         yield from callbacks.callbacks
     else:
         yield callbacks

@@ -104,7 +104,7 @@ def run_epoch(
         if end is not None:
             end(number - 1, size, raw)
         report(number - 1, read_logs)
-        if must_stop():
+        if must_stop() and number != expected:
             return Progress(number, samples, raw, StopReason.STOP_REQUESTED)
     ended_early = expected is not None and number < expected
     return Progress(number, samples, raw, StopReason.SOURCE_ENDED if ended_early else StopReason.COMPLETED)

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from stoker.batch.tree import tuple_like
+
 ON_DEVICE = 4
 """Batches whose outputs may still be on the device."""
 
@@ -42,5 +44,6 @@ def _join(parts: list[Any]) -> Any:
     if isinstance(first, dict):
         return {key: _join([part[key] for part in parts]) for key in first}
     if isinstance(first, tuple | list):
-        return type(first)(_join([part[place] for part in parts]) for place in range(len(first)))
+        values = [_join([part[place] for part in parts]) for place in range(len(first))]
+        return values if isinstance(first, list) else tuple_like(first, values)
     return np.array(first) if len(parts) == 1 else np.concatenate(parts)
