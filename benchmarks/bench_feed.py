@@ -90,13 +90,14 @@ Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18,
         stoker processes          16                 1.11          1.95     0.45   120.40     151
         stoker empty              18                 1.21          2.12     0.45   111.38     143
 
-The machine's speed changes by the hour, to a third of this. In such hours tiny was 8.07 to 9.49 times the best process peer, CSV 1.12 to 1.46
-times it and 1.28 to 1.61 times in-process.
+A second run an hour later: tiny 8.95 and 9.44 times the best process peer (threads 2.74 times Keras's), dict 5.49 and 5.66, CSV 1.49 and 1.28 times it
+and 1.54 and 1.32 times in-process, first batch 0.24 to 0.30 s. The machine's speed changes by the hour, to a third of this: then tiny was 8.07 to
+9.49 times the best process peer, CSV 1.12 to 1.46 times it and 1.28 to 1.61 times in-process.
 
 A dict of 23 arrays takes 80 to 115 us of the worker's CPU time (a half of that for the source, a tenth each to recognise the arrays and to join and
 copy them, the rest to let go of them, for the loop and for messages) and 60 to 95 us of the consumer's (views and dicts, letting go of them,
 messages). With a queue of 10, as ``--queue 10`` has it for all systems, a message carries 5 batches instead of 32, which costs 20 us for each
-batch: 4.0 to 5.2 times the best process peer in runs of several hours.
+batch: 4.46 times the best process peer.
 
 CSV costs the workers 1.0 to 1.1 ms of CPU time a batch, about as much as in one process, and the consumer 0.16 to 0.2: each batch is a message
 of its own, for which it wakes up on a core that has run something else meanwhile. Messages of 2 and of 4 batches halve the consumer's part,
