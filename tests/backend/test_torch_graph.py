@@ -16,7 +16,7 @@ import torch
 from same import Cut, data
 
 import stoker
-from stoker.backend import torch_graph
+from stoker.backend import keras_settings, torch_graph
 from stoker.backend.keras_settings import Settings
 from stoker.backend.torch_graph import Form
 
@@ -330,6 +330,12 @@ def test_settings_hold_until_an_attribute_changes():
     assert settings.hold()
     model.optimizer.weight_decay = 0.1
     assert not settings.hold()
+
+
+def test_a_model_that_keeps_its_data_is_not_looked_through_at_every_step():
+    model = dense()
+    model.rows = list(range(keras_settings.MOST + 1))
+    assert not Settings(model).hold()
 
 
 @pytest.mark.parametrize("change", [

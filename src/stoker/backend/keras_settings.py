@@ -16,6 +16,8 @@ UNUSED = frozenset({
     "_initial_epoch", "_stoker_programs", "_stoker_depth", "_torch_params",
 })
 """Attributes that no step reads, or that Keras makes anew of others."""
+MOST = 100_000
+"""More settings take longer to look at than a recording saves: a model that keeps its data in a list has as many."""
 NODES = frozenset({"_inbound_nodes", "_outbound_nodes"})
 """How layers were called when the model was made."""
 
@@ -31,12 +33,15 @@ class Settings:
         self._kept: list[tuple[Any, Any]] = []
         self._partly: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._seen: set[int] = set()
+        self._count = 0
         queue = [model]
-        while queue:
+        while queue and self._count <= MOST:
             queue += self._within(queue.pop())
 
     def hold(self) -> bool:
-        """Whether nothing has changed since; takes 20 to 40 ns an attribute."""
+        """Whether nothing has changed since; takes 20 to 40 ns an attribute. False also where there are too many of them."""
+        if self._count > MOST:
+            return False
         try:
             return all(now == kept for now, kept in self._kept) and all(_used(now) == kept for now, kept in self._partly)
         except Exception:  # arrays in the place of others, which have no one truth value
@@ -49,6 +54,7 @@ class Settings:
         if not (is_container or is_object) or id(thing) in self._seen:
             return []
         self._seen.add(id(thing))
+        self._count += len(thing if is_container else vars(thing))
         if isinstance(thing, list | tuple):
             self._kept.append((thing, thing[:]))
             return list(thing)
