@@ -167,6 +167,24 @@ def test_a_model_with_a_step_of_its_own_and_no_call():
     assert np.all(np.abs(after - before) > 0.01)
 
 
+def test_a_class_weight_for_the_only_output_by_name():
+    entry = keras.Input((2,))
+    model = keras.Model(entry, {"out": layers.Dense(1, activation="sigmoid")(entry)})
+    model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy")
+    plain = stoker.fit(model, BATCHES, verbose=0).history["loss"][0]
+    weighted = stoker.fit(model, BATCHES, class_weight={0: 1.0, 1: 100.0}, verbose=0).history["loss"][0]
+    assert weighted == pytest.approx(100 * plain, rel=1e-4)
+
+
+def test_labels_in_a_list_of_numbers_and_weights_for_some_outputs():
+    x = np.ones((4, 2), "float32")
+    assert stoker.fit(small(), (x, list(np.float32([0, 1, 0, 1]))), verbose=0).epoch == [0]
+    entry = keras.Input((2,))
+    model = keras.Model(entry, [layers.Dense(1)(entry), layers.Dense(1)(entry)])
+    model.compile("sgd", ["mse", "mse"])
+    assert stoker.fit(model, (x, [x[:, :1], x[:, 1:]], [None, np.ones(4)]), verbose=0).epoch == [0]
+
+
 @pytest.mark.skipif(BACKEND != "torch", reason="PyTorch only")
 class TestTorch:
     @pytest.fixture(autouse=True)
@@ -174,6 +192,7 @@ class TestTorch:
         from stoker.backend import torch_graph
 
         monkeypatch.setattr(torch_graph, "AFTER_STEPS", 2)
+        monkeypatch.setattr(torch_graph, "LONG_STEP_S", 60.0)
 
     def test_a_class_of_the_users_own_hides_no_change(self):
         class Net(keras.Sequential):
@@ -231,6 +250,11 @@ with strategy.scope():
 start = model.get_weights()
 print(model.evaluate(x, y, batch_size=4, verbose=0), model.predict(x, batch_size=4, verbose=0).ravel().tolist(),
       sorted(model.fit(x, y, batch_size=4, shuffle=False, verbose=0).history.items()), model.get_weights()[0].tolist())
+with strategy.scope():
+    entry = keras.Input((2,))
+    two = keras.Model(entry, [keras.layers.Dense(1)(entry), keras.layers.Dense(1)(entry)])
+    two.compile("sgd", ["mse", "mse"])
+assert stoker.fit(two, [(x, [y, y], [np.ones(11, "float32"), None])] * 3, verbose=0).epoch == [0]
 model.set_weights(start)
 print(stoker.evaluate(model, (x, y), batch_size=4), stoker.predict(model, x, batch_size=4).ravel().tolist(),
       sorted(stoker.fit(model, (x, y), batch_size=4, shuffle=False, verbose=0).history.items()), model.get_weights()[0].tolist())

@@ -281,6 +281,8 @@ def test_fit_takes_generators_and_what_the_feed_takes():
     assert len(model.evaluate(Cut(), workers=2, verbose=0)) == 2
     assert model.predict(Cut(), workers=0).shape == (12, 2)
     np.testing.assert_allclose(model.predict(X), model.predict_generator(Cut()), rtol=1e-5)
+    assert model.predict_generator(Cut(), 2, 10, 1, False, 0).shape[0] <= 12  # as up to 2.2.4: max_queue_size comes third
+    assert len(model.evaluate_generator(Cut(), 2, 10)) == 2
 
 
 def test_fit_takes_lists_and_splits_off_validation_from_the_end():
@@ -288,6 +290,8 @@ def test_fit_takes_lists_and_splits_off_validation_from_the_end():
     history = model.fit(X, Y, nb_epoch=1, validation_split=0.25, verbose=0, shuffle=True).history
     np.testing.assert_allclose(history["val_loss"][0], model.evaluate(X[9:], Y[9:], verbose=0)[0], rtol=1e-5)
     assert model.fit([X], [Y], epochs=1, verbose=0, validation_data=[X, Y]).epoch == [0]
+    whole = model.fit(X, Y, verbose=0, validation_split=0.5, validation_data=(X, Y)).history  # trained on all, at a rate of 0
+    np.testing.assert_allclose(whole["loss"], whole["val_loss"], rtol=1e-5)
     assert model.fit(X.tolist(), Y.tolist(), epochs=1, verbose=0).epoch == [0]
 
 

@@ -506,3 +506,42 @@ class TestFeed:
         with stoker.Feed(NoisyCounting(5), seed=99, **way) as feed:
             feed.load_state_dict(state)
             assert rest(feed, cut) == expected
+
+    @pytest.mark.filterwarnings("ignore:.*pulled and dropped:stoker.StokerWarning")
+    def test_an_error_on_the_way_back_to_a_place_is_heard_of(self, way, tmp_path):
+        broken = tmp_path / "broken"
+
+        def items():
+            for number in range(30):
+                if broken.exists() and number == 3:
+                    raise LookupError("cannot read 3")
+                yield np.array([number])
+
+        with stoker.Feed(items, seed=1, **way) as feed:
+            list(feed.epoch(8))
+            state = feed.state_dict()
+        broken.touch()
+        with stoker.Feed(items, **way) as feed:
+            feed.load_state_dict(state)
+            with pytest.raises(LookupError, match="cannot read 3"):
+                next(feed.epoch(5))
+
+    def test_a_function_that_fails_is_not_called_over_and_over(self, way, tmp_path):
+        calls = tmp_path / "calls"
+
+        def failing():
+            with calls.open("a") as file:
+                file.write("x")
+            raise OSError("no such data")
+
+        with stoker.Feed(failing, max_queue_size=16, **way) as feed, pytest.raises(OSError, match="no such data"):
+            next(feed.epoch(20))
+        assert len(calls.read_text()) <= 16
+
+    def test_a_sibling_of_a_feed_that_is_closed_is_closed_too(self, way):
+        with stoker.Feed(Counting(3), **way) as feed:
+            one, other = feed.sibling(Counting(2)), feed.sibling(Counting(2))
+            next(one.epoch())
+        for sibling in (one, other, feed.sibling(Counting(2))):
+            with pytest.raises(stoker.FeedClosed), sibling:
+                next(sibling.epoch())

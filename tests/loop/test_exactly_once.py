@@ -195,3 +195,32 @@ def test_validation_on_part_of_a_pass_lets_go_of_what_it_had():
         OneHot(), epochs=6, validation_data=OneHot(), validation_steps=2, workers=2, use_multiprocessing=True, verbose=0,
         callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=count)])
     assert open_files[1:] == open_files[1:2] * 5
+
+
+class Dataset(keras.utils.PyDataset):
+    """Says how often each pass began and ended; its length is a property, as Keras allows."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun = self.ended = 0
+
+    @property
+    def num_batches(self):
+        return 2
+
+    def __getitem__(self, index):
+        return np.full((2, LENGTH), self.begun, "float32"), np.zeros((2, 1), "float32")
+
+    def on_epoch_begin(self):
+        self.begun += 1
+
+    def on_epoch_end(self):
+        self.ended += 1
+
+
+@pytest.mark.parametrize("ways", [{"workers": 0}, {"workers": 2}, {"workers": 2, "processes": True}])
+def test_a_data_set_of_keras_hears_when_an_epoch_begins(ways):
+    data, model = Dataset(), counting_model(True)
+    stoker.fit(model, data, epochs=3, verbose=0, **ways)
+    assert (data.begun, data.ended) == (3, 3)
+    assert counts(model) == [2 * (1 + 2 + 3)] * LENGTH

@@ -348,3 +348,8 @@ def test_a_method_plot_of_the_callers_own_history_stays():
             return "mine"
 
     assert stoker.fit(small_model(), Uneven(), epochs=1, verbose=0, callbacks=[Own()]).plot() == "mine"
+
+
+def test_validation_of_some_epochs_is_drawn_at_these():
+    history = stoker.fit(small_model(), Uneven(), epochs=5, validation_data=Uneven(), validation_freq=2, verbose=0)
+    assert [list(line.get_xdata()) for line in history.plot().axes[0].lines] == [[1, 2, 3, 4, 5], [2, 4]]

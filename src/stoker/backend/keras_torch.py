@@ -30,11 +30,13 @@ class TorchSession(DirectSession):
         device = torch.empty(0, device=_device()).device
         self._copies = Copies(CudaDevice(device), _alias) if device.type == "cuda" else None
         self._has_hooks = True
+        self.has_trained = False
         super().__init__(model, guard, self._copies or _converter(device))
 
     def begin(self, phase: Phase) -> Step:
         """See ``Session``; tells layers of torch's own whether they train."""
         self._model.train(phase == "train")
+        self.has_trained = self.has_trained or phase == "train"
         self._has_hooks = True
         return super().begin(phase)
 
@@ -98,14 +100,14 @@ class TorchBackend(common.KerasCallbacks):
     @contextmanager
     def session(self, model: Any) -> Iterator[TorchSession]:
         """See ``Backend``."""
-        was_training = model.training and common.is_nested(model)  # after a call Keras leaves layers as for inference
+        was_training, is_nested = model.training, common.is_nested(model)
         with common.nesting(model), InterruptGuard() as guard:
             session = TorchSession(model, guard)
             try:
                 yield session
             finally:
                 session.wait()
-                model.train(was_training)
+                model.train(was_training and (is_nested or not session.has_trained))  # Keras leaves it so after fit
 
 
 def make_backend() -> Backend:

@@ -122,11 +122,14 @@ def _sharing(strategy: Any) -> Callable[[Any], Any]:
         return lambda data: data
 
     def shares(data: Any) -> Any:
+        flat = tf.nest.flatten(data)
+
         def share(context: Any) -> Any:
             begin, end = context.replica_id_in_sync_group, context.replica_id_in_sync_group + 1
-            return tf.nest.map_structure(lambda rows: rows[-(-begin * len(rows) // replicas):-(-end * len(rows) // replicas)], data)
+            return [rows[-(-begin * len(rows) // replicas):-(-end * len(rows) // replicas)] for rows in flat if rows is not None]
 
-        return strategy.experimental_distribute_values_from_function(share)
+        shared = iter(strategy.experimental_distribute_values_from_function(share))
+        return tf.nest.pack_sequence_as(data, [None if rows is None else next(shared) for rows in flat])
 
     return shares
 

@@ -152,7 +152,8 @@ class GraphSteps:
             may_change: callbacks run between its steps, and may change the model's settings.
         """
         self._may_change = may_change
-        self._look_at_settings()
+        if self._changes <= MOST_CHANGES:
+            self._look_at_settings()
         self._values = _values(self._model, self._phase)
         self._trained = [variable.value for variable in self._model.trainable_weights] if self._phase == "train" else []
         return self
@@ -160,14 +161,20 @@ class GraphSteps:
     def _look_at_settings(self) -> None:
         """Throw away what was recorded under other settings."""
         rate = _constant_rate(self._model.optimizer) if self._phase == "train" else None
-        if self._settings is None or not self._settings.hold() or rate != self._rate:
+        if self._settings is not None and self._settings.hold() and rate == self._rate:
+            return
+        self._changes += 1
+        self._forms.clear()
+        try:
             self._settings, self._rate = Settings(self._model), rate
-            self._changes += 1
-            self._forms.clear()
+        except Exception:  # containers of somebody's that change meanwhile, or are none
+            self._changes = MOST_CHANGES + 1
 
     def __call__(self, batch: Any) -> Raw:
         """Run a step."""
-        if self._may_change:
+        if self._changes > MOST_CHANGES:
+            return self._step(batch)
+        if self._may_change and any(form.next in ("recorded", "graph") for form in self._forms.values()):
             self._look_at_settings()
         named = leaves(batch)
         tensors = [tensor for _, tensor in named]
@@ -176,7 +183,7 @@ class GraphSteps:
         form = self._forms.get(key)
         if form is None and len(self._forms) < MOST_FORMS:
             form = self._forms[key] = Form()
-        if form is None or self._changes > MOST_CHANGES:
+        if form is None:
             return self._step(batch)
         if form.next == "graph" and form.graph is not None:
             return form.graph.run(self._values, self._trained, tensors)

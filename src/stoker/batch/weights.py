@@ -8,7 +8,7 @@ Rules: pure and vectorised; made once for a call; a class that the dict lacks is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ class ClassTable:
             raise OptionError(
                 "class_weight has an entry that is no number", got=repr(dict(weights)), expected="{class number: weight}",
                 where=f"class_weight[{name!r}]" if name else "", remedy="Key it by class numbers.") from error
+        self.given = weights
         self._classes = np.array([key for key, _ in pairs])
         self._weights = np.array([value for _, value in pairs], dtype=np.float32)
         self._is_plain = np.array_equal(self._classes, np.arange(len(pairs)))
@@ -108,12 +109,14 @@ class ClassWeights:
             return weights if table is None else _of_one(table, targets, weights, _are_labels(port, targets), f"targets, {where}")
         keys = list(targets) if isinstance(targets, dict) else list(range(len(targets)))
         names = ports.names if ports else [str(key) for key in keys]
+        if "" in self._tables and len(keys) > 1:
+            raise _which_output(self._tables[""].given, names)
         made = [self._of_output(name, targets[key], _part(weights, key), ports.ports[place] if ports else spec.any_output, where)
                 for place, (name, key) in enumerate(zip(names, keys, strict=False))]
         return dict(zip(keys, made, strict=True)) if isinstance(targets, dict) else made
 
     def _of_output(self, name: str, targets: Any, weights: Any, port: Port | None, where: str) -> Any:
-        table = self._tables.get(name)
+        table = self._tables.get("") or self._tables.get(name)
         if table is not None and targets is not None:
             return _of_one(table, targets, weights, _are_labels(port, targets), f"targets[{name!r}], {where}")
         return np.ones(len(targets), np.float32) if weights is None and targets is not None else weights
@@ -160,15 +163,19 @@ def read_class_weight(class_weight: Any, outputs: Ports | None) -> ClassWeights 
         if any(isinstance(value, Mapping) for value in class_weight.values()):
             return _by_output(class_weight, outputs)
         if outputs is not None and len(outputs.ports) > 1:
-            raise OptionError(
-                "class_weight does not say which output it is for", got=repr(dict(class_weight)),
-                expected=f"a dict keyed by {', '.join(map(repr, outputs.names))}", remedy="Pass {output name: {class: weight}}.")
+            raise _which_output(class_weight, outputs.names)
         return ClassWeights({"": ClassTable(class_weight)})
     if isinstance(class_weight, Sequence) and outputs is not None and all(v is None or isinstance(v, Mapping) for v in class_weight):
         return _by_output(dict(zip(outputs.names, class_weight, strict=False)), outputs)
     warn(
         f"class_weight={class_weight!r} is ignored: it is no dict. Pass a dict {{class number: weight}}.")
     return None
+
+
+def _which_output(class_weight: Mapping[Any, Any], names: Iterable[str]) -> OptionError:
+    return OptionError(
+        "class_weight does not say which output it is for", got=repr(dict(class_weight)),
+        expected=f"a dict keyed by {', '.join(map(repr, names))}", remedy="Pass {output name: {class: weight}}.")
 
 
 def _by_output(class_weight: Mapping[Any, Any], outputs: Ports | None) -> ClassWeights:

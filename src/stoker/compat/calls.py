@@ -118,6 +118,8 @@ def _run_generator(teller: Teller, call: Callable[..., Any]) -> Callable[..., An
         translate(options, WORDS)
         if "val_samples" in options:
             steps = _steps(options.pop("val_samples"), source, "val_samples", teller)
+        if arguments and isinstance(arguments[0], int):  # Keras up to 2.2.4 had no callbacks there, but max_queue_size
+            arguments = (None, *arguments)
         return call(self, source, steps, *arguments, **options)
 
     run.__name__ = call.__name__.lstrip("_")
@@ -144,7 +146,7 @@ def _fit(original: Callable[..., Any], teller: Teller) -> Callable[..., Any]:
                 return original(self, x, y, sample_weight=sample_weight, validation_split=validation_split, **call)
         source: Any = x
         if arrays:
-            source, held_out = _split(arrays, validation_split)
+            source, held_out = _split(arrays, validation_split if validation_data is None else 0.0)
             call["validation_data"] = held_out if validation_data is None else _tuple(validation_data)
             call["callbacks"] = as_seen(callbacks, call["validation_data"], _rows(source), batch_size or 32)
         else:

@@ -143,7 +143,7 @@ class Feed:
     def _open(self) -> None:
         if isinstance(self.source, IndexedSource):
             self.source.prepare()
-        self._pump = self._hub.seat(self._key, self)
+        self._pump = self._hub.seat(self._key, self, opens=self._owns_hub)
         lane = self._pump.lane
         ahead = self._ahead = lane.name != "inline"
         owner = self._key % lane.workers if self.source.single_owner else None
@@ -226,7 +226,7 @@ class Feed:
         if self.source.has_pass_end:
             self._part_from_source()
             try:
-                self.source.end_pass()
+                self._supply.end_source_pass()
                 self._refresh()
             except Exception as error:
                 self._supply.trouble = failure(error)
@@ -365,7 +365,7 @@ class Feed:
             self._open_pump().dispatch(self)
 
     def _open_pump(self) -> Pump:
-        if self._pump is None:
+        if self._pump is None or not self._hub.is_open:
             raise closed_error()
         return self._pump
 

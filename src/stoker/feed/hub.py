@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from stoker.errors import NotPicklable, warn
+from stoker.feed.faults import closed_error
 from stoker.feed.inline import InlineLane
 from stoker.feed.lane import Lane
 from stoker.feed.options import FeedOptions
@@ -34,14 +35,28 @@ class Hub:
         self._pumps: dict[str, Pump] = {}
         self._processes = options.processes
         self._seats = 0
+        self.is_open = False
+        """Whether there is a feed that ends the workers."""
 
     def new_key(self) -> int:
         """A key under which lanes know one more source."""
         self._seats += 1
         return self._seats - 1
 
-    def seat(self, key: int, desk: Desk) -> Pump:
-        """Find the lane that feeds a desk, and add it there."""
+    def seat(self, key: int, desk: Desk, *, opens: bool = False) -> Pump:
+        """Find the lane that feeds a desk, and add it there.
+
+        Args:
+            key: the key of its source.
+            desk: the feed.
+            opens: it is the one that ends every worker.
+
+        Raises:
+            FeedClosed: a sibling of a feed that is not open.
+        """
+        self.is_open = self.is_open or opens
+        if not self.is_open:
+            raise closed_error()
         if self._options.workers and self._processes and not HAS_FORK:
             warn(
                 "Worker processes need fork, which this system lacks. The source runs on threads instead.")
@@ -87,6 +102,7 @@ class Hub:
 
     def close(self) -> None:
         """End every worker."""
+        self.is_open = False
         pumps, self._pumps = self._pumps, {}
         with ExitStack() as ending:  # each of them, whatever comes in between
             for pump in pumps.values():

@@ -99,7 +99,10 @@ def _end(workers: set[int]) -> None:
 
 def _answer(control: socket.socket, workers: set[int], own: tuple[int, int]) -> bool:
     """Fork one worker; False once the parent has closed its end."""
-    message, fds, _, _ = socket.recv_fds(control, REQUEST_BYTES, 3)
+    try:
+        message, fds, _, _ = socket.recv_fds(control, REQUEST_BYTES, 3)
+    except ConnectionError:  # it was closed with words of ours in it that nobody had read
+        return False
     if not message:
         return False
     request = json.loads(message)

@@ -15,6 +15,7 @@ from stoker.feed.messages import Ask, Died
 from stoker.feed.pulling import Puller
 from stoker.feed.window import Window
 from stoker.outcome import ENDED, Failure, failure, unwrap
+from stoker.source.indexed import IndexedSource
 from stoker.source.protocol import Source
 
 
@@ -107,6 +108,13 @@ class Supply:
             self.trouble = failure(error)
             return
         self.course.begin_pass(self.window.next_new, length)
+
+    def end_source_pass(self) -> None:
+        """Tell the source that a pass has ended, and that the next one begins, if one will."""
+        self.source.end_pass()
+        goes_on = self.course.next_pass + 1 < self._last_pass and self.window.next_new < self._last_ticket
+        if goes_on and isinstance(self.source, IndexedSource):
+            self.source.begin_pass()
 
     def stream_ended(self) -> None:
         """The end of a stream's pass has been settled."""

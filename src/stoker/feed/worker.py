@@ -30,14 +30,35 @@ def make(source: Source, ask: Ask, seed_all: Callable[[Ask], None] | None = None
         What came of it, the wall time that it took, and when it began, in seconds.
     """
     began = perf_counter()
-    _, _, pass_number, index, seed, item = ask
-    if source.single_owner:
-        for before in cast(Stream, source).behind(pass_number, index):
-            dropped = make(source, ask._replace(index=before), seed_all)
-            if type(dropped[0]) is Failure and not isinstance(dropped[0].error, Exception):  # Ctrl-C
-                return dropped
+    lost = _caught_up(cast(Stream, source), ask, seed_all) if source.single_owner else None
+    if lost is not None and (not isinstance(lost.error, Exception) or cast(Stream, source).behind(ask.pass_number, ask.index)):
+        return lost, perf_counter() - began, began
+    outcome = _made(source, ask, seed_all)
+    if lost is not None and type(outcome) is Ended:  # a generator whose error nobody would hear of
+        outcome = lost
+    return outcome, perf_counter() - began, began
+
+
+def _caught_up(source: Stream, ask: Ask, seed_all: Callable[[Ask], None] | None) -> Failure | None:
+    """Pull what comes before; the last error in that, if there was any. It ends where nothing more can be pulled."""
+    lost: Failure | None = None
+    for before in source.behind(ask.pass_number, ask.index):
+        outcome = _made(source, ask._replace(index=before), seed_all)
+        if type(outcome) is Ended:
+            break
+        if type(outcome) is Failure:
+            lost = outcome
+            left = source.behind(ask.pass_number, ask.index)
+            if not isinstance(lost.error, Exception) or (left and left[0] == before):  # Ctrl-C, or the pass cannot be begun
+                break
+    return lost
+
+
+def _made(source: Source, ask: Ask, seed_all: Callable[[Ask], None] | None) -> Outcome:
+    """What the source gives for an ask, with the item's randomness."""
     if seed_all is not None:
         seed_all(ask)
+    _, _, pass_number, index, seed, item = ask
     outside = ITEM.set([seed, pass_number, index, None])
     outcome: Outcome
     try:
@@ -46,4 +67,4 @@ def make(source: Source, ask: Ask, seed_all: Callable[[Ask], None] | None = None
     except BaseException as error:
         outcome = failure(error)
     ITEM.reset(outside)  # the caller may itself be making an item
-    return outcome, perf_counter() - began, began
+    return outcome

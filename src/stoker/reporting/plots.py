@@ -38,10 +38,15 @@ def plot_history(history: Any) -> Any:
         for key, label in ((name, "training"), (f"val_{name}", "validation")):
             values = history.history.get(key)
             if values:
-                epochs = [epoch + 1 for epoch in history.epoch][-len(values):]
-                panel.plot(epochs, values, marker="o", markersize=3, label=label)
+                panel.plot(_epochs_of(history, key, len(values)), values, marker="o", markersize=3, label=label)
         panel.set(title=name, xlabel="epoch")
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(alpha=0.3)
         panel.legend()
     return figure
+
+
+def _epochs_of(history: Any, key: str, count: int) -> list[int]:
+    """The epochs, from 1, of the values of a log; without records of the epochs the latest ones."""
+    known = [record.epoch + 1 for record in getattr(history, "records", ()) if key in record.logs]
+    return known if len(known) == count else [epoch + 1 for epoch in history.epoch][-count:]

@@ -74,7 +74,7 @@ class ArraySource:
 def _as_arrays(part: Any) -> Any:
     if isinstance(part, dict):
         return {key: _as_arrays(value) for key, value in part.items()}
-    if isinstance(part, tuple) or (isinstance(part, list) and part and hasattr(part[0], "__array__")):
+    if isinstance(part, tuple) or (isinstance(part, list) and any(hasattr(one, "__array__") and np.ndim(one) for one in part)):
         return tuple(_as_arrays(value) for value in part)
     return None if part is None else np.asarray(part)
 

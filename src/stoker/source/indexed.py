@@ -51,13 +51,22 @@ class IndexedSource:
 
     @property
     def has_pass_end(self) -> bool:
-        """Whether ``on_epoch_end`` exists and does anything."""
+        """Whether anything is to be done between passes: ``on_epoch_end``, or what Keras's data sets do when a pass begins."""
+        return self._has_end or self._has_beginning
+
+    @property
+    def _has_end(self) -> bool:
         method = getattr(self.original, "on_epoch_end", None)
         return method is not None and not _does_nothing(method)
 
+    @property
+    def _has_beginning(self) -> bool:
+        return is_py_dataset(self.original) and not _does_nothing(self.original.on_epoch_begin)
+
     def length(self) -> int:
         """Batches in a pass, asked anew; what ``__len__`` itself raises is the user's own, and stays as it is."""
-        given = type(self.original).__len__(self.original)
+        has_length = getattr(type(self.original), "__len__", None) is not None
+        given = type(self.original).__len__(self.original) if has_length else self.original.num_batches
         length = int(given) if isinstance(given, int | np.integer) else -1
         if not 0 <= length <= sys.maxsize:
             raise SourceError(
@@ -88,11 +97,22 @@ class IndexedSource:
         """
         if getattr(self.original, "index_array", 0) is None and hasattr(self.original, "_set_index_array"):
             self.original._set_index_array()
+        self.begin_pass()
 
     def end_pass(self) -> None:
         """Call ``on_epoch_end``."""
-        if self.has_pass_end:
+        if self._has_end:
             self.original.on_epoch_end()
+
+    def begin_pass(self) -> None:
+        """Call ``on_epoch_begin``, which Keras's data sets have; in the caller's process, before the first item of the pass is made."""
+        if self._has_beginning:
+            self.original.on_epoch_begin()
+
+
+def is_py_dataset(original: Any) -> bool:
+    """Whether something is a ``keras.utils.PyDataset``; by the name, because Keras may not be there."""
+    return any(base.__name__ == "PyDataset" and base.__module__.startswith("keras.") for base in type(original).__mro__)
 
 
 def _does_nothing(method: Any) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from stoker.errors import SourceTypeError
-from stoker.source.indexed import IndexedSource
+from stoker.source.indexed import IndexedSource, is_py_dataset
 from stoker.source.protocol import Source
 from stoker.source.stream import RestartableSource, StreamSource
 
@@ -40,7 +40,8 @@ def open_source(original: Any) -> Source:
     if refusal:
         raise SourceTypeError("not a source of batches", got=label, expected=ACCEPTED, remedy=refusal)
     can = type(original)
-    if _defines(can, "__getitem__") and _defines(can, "__len__"):
+    has_length = _defines(can, "__len__") or (is_py_dataset(original) and original.num_batches is not None)
+    if _defines(can, "__getitem__") and has_length:
         return IndexedSource(original, label)
     if isinstance(original, Iterator) or _defines(can, "__next__"):
         return StreamSource(original, label)
