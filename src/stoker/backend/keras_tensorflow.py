@@ -86,7 +86,6 @@ class TensorFlowSession(DirectSession):
             self._fuser.take_up(step)
         return step
 
-
     def _build(self, data: Any) -> None:
         """Build what can be built before the first step; a step of the user's own, or one that runs eagerly, may build the rest itself."""
         try:

@@ -172,8 +172,6 @@ class GraphSteps:
 
     def __call__(self, batch: Any) -> Raw:
         """Run a step."""
-        if self._changes > MOST_CHANGES:
-            return self._step(batch)
         if self._may_change and any(form.next in ("recorded", "graph") for form in self._forms.values()):
             self._look_at_settings()
         named = leaves(batch)
@@ -183,7 +181,7 @@ class GraphSteps:
         form = self._forms.get(key)
         if form is None and len(self._forms) < MOST_FORMS:
             form = self._forms[key] = Form()
-        if form is None:
+        if form is None or self._changes > MOST_CHANGES:
             return self._step(batch)
         if form.next == "graph" and form.graph is not None:
             return form.graph.run(self._values, self._trained, tensors)

@@ -42,7 +42,7 @@ class Here:
             return None
         try:
             made = outcome, make_s, began_s, cpu_s = self._lane.make(ask)
-        except BaseException:  # Ctrl-C while the batch was copied, or no memory for that: it is gone, and the next is asked for next
+        except BaseException:  # Ctrl-C outside of the source: the batch is gone, and the next is asked for next
             window.pass_by()
             raise
         if type(outcome) is not Value:

@@ -16,7 +16,21 @@ LONG = 50_000
 """Items of a pass that is long enough for any run."""
 
 
-class Endless:
+class Drawn:
+    """What these sources share: no end of a pass to hear of, and no way back."""
+
+    has_pass_end = False
+    stoker_source = True
+
+    def behind(self, pass_number: int, index: int) -> range:
+        """None: a profile goes back nowhere."""
+        return range(0)
+
+    def end_pass(self) -> None:
+        """Nothing to tell."""
+
+
+class Endless(Drawn):
     """An indexed source whose pass hardly ends, so that no run waits for its end and ``on_epoch_end`` is not called.
 
     Args:
@@ -26,8 +40,6 @@ class Endless:
 
     kind: Kind = "indexed"
     single_owner = False
-    has_pass_end = False
-    stoker_source = True
 
     def __init__(self, inner: Source, indices: tuple[int, ...]) -> None:
         self.label = inner.label
@@ -43,11 +55,8 @@ class Endless:
         """The batch at one of the indices."""
         return self._inner.get(pass_number, self._indices[index % len(self._indices)], item)
 
-    def end_pass(self) -> None:
-        """Nothing to tell."""
 
-
-class Counted:
+class Counted(Drawn):
     """A source that says how many items it gave, and on which thread.
 
     Args:
@@ -55,8 +64,6 @@ class Counted:
     """
 
     single_owner = True
-    has_pass_end = False
-    stoker_source = True
 
     def __init__(self, inner: Any) -> None:
         self.kind: Kind = inner.kind
@@ -72,10 +79,6 @@ class Counted:
         length: int | None = self._inner.length()
         return length
 
-    def behind(self, pass_number: int, index: int) -> range:
-        """None: a profile goes back nowhere."""
-        return range(0)
-
     def get(self, pass_number: int, index: int, item: Any = None) -> Any:
         """The next item."""
         self.thread = threading.get_ident(), threading.get_native_id()
@@ -85,20 +88,14 @@ class Counted:
         self.pulled += not isinstance(made, Ended)
         return made
 
-    def end_pass(self) -> None:
-        """Nothing to tell."""
 
-
-class Seeded:
+class Seeded(Drawn):
     """A source for whose items ``random`` and ``numpy.random`` are seeded, as worker processes do.
 
     Args:
         inner: the source.
         seed: what they are seeded from.
     """
-
-    has_pass_end = False
-    stoker_source = True
 
     def __init__(self, inner: Source, seed: int) -> None:
         self.kind: Kind = inner.kind
@@ -112,16 +109,9 @@ class Seeded:
         """As the source says."""
         return self._inner.length()
 
-    def behind(self, pass_number: int, index: int) -> range:
-        """None: a profile goes back nowhere."""
-        return range(0)
-
     def get(self, pass_number: int, index: int, item: Any = None) -> Any:
         """The item, after the seeding."""
         from stoker.feed.seeding import seed_globals
 
         seed_globals(Ask(0, 0, pass_number, index, self._seed))
         return self._inner.get(pass_number, index, item)
-
-    def end_pass(self) -> None:
-        """Nothing to tell."""
