@@ -65,10 +65,11 @@ def records_of(source, nudged_at):
         sys._getframe().f_trace_opcodes = True  # Python 3.12 tells of instructions only if a frame asked for them before settrace
         sys.settrace(nudge)
         try:
-            worker._answer([(Ask(0, ticket, 0, ticket, 0), ticket) for ticket in range(ITEMS)])
+            worker._answer([Ask(0, ticket, 0, ticket, 0) for ticket in range(ITEMS)], range(ITEMS))
         finally:
             sys.settrace(before)
         records = list(Parser().feed(ours.recv(1 << 16)))
+        assert [record.slot for record in records] + worker._held.slots[::-1] == [3, 2, 1, 0], "a slot for each, the latest first"
         unpacker = Unpacker()
         return records, nudge.seen, [contents(arena, unpacker, record) for record in records]
     finally:
@@ -81,7 +82,6 @@ def contents(arena, unpacker, record):
     """Ticket and batch of each answer of a record; None for what is no run."""
     if record.outcome or record.template < 0:
         return [(ticket, None) for ticket in record.tickets]
-    assert record.slot == record.tickets[0], "a run lies in the slot of its first ask"
     if record.extra:
         unpacker.learn(record.extra)
     memory = bytes(arena.bytes[record.slot * arena.stride:record.slot * arena.stride + (1 << 16)])

@@ -130,13 +130,13 @@ class Arena:
         _MARK.pack_into(self._mapping, place, mark)
         return True
 
-    def close(self, kept: Collection[int] = ()) -> None:
+    def close(self, unused: Collection[int] = ()) -> None:
         """Let go of the file; the mapping goes when no array lies in it any more.
 
         Args:
-            kept: slots that arrays lie in; the memory of all others is given back at once.
+            unused: slots that no array lies in any more; their memory, and the board's, is given back at once.
         """
-        self._empty([slot for slot in range(self.slots) if slot not in kept])
+        self._empty([*unused, self.slots - 1])
         os.close(self.fd)
         self.memory = np.empty(0, np.uint8).view(SlotMemory)  # whoever registered the old one with a device lets go of it now
         self.bytes.release()

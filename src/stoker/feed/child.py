@@ -15,7 +15,7 @@ import pickle
 import random
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter, thread_time
 from typing import Any
 
@@ -97,9 +97,9 @@ class _Worker:
         while (taken := self._frame()) is not None:
             kind, body = taken
             if kind == wire.ASKS:
-                self._answer(wire.unpack_asks(body))
+                self._answer(*wire.unpack_asks(body))
             elif kind == wire.ITEMS:
-                self._answer(wire.unpack_items(body))
+                self._answer(*wire.unpack_items(body))
             elif kind == wire.SOURCE:
                 self._take_source(body)
             elif kind == wire.DROP:
@@ -151,39 +151,40 @@ class _Worker:
         for known in [known for known in self._cargo if known[0] == key and known[1] not in used]:
             del self._cargo[known]
 
-    def _answer(self, asks: list[tuple[Ask, int]]) -> None:
-        held_s, began_cpu_s, last = 0.0, thread_time(), asks[-1][0]
+    def _answer(self, asks: list[Ask], slots: Sequence[int]) -> None:
+        self._held.slots.extend(slots)
+        held_s, began_cpu_s, last = 0.0, thread_time(), asks[-1]
         say_at = self._say_at
         OFFER.set(self._packer.offer)
-        for ask, slot in asks:
+        for ask in asks:
             say_at(ask.source, ask.ticket)
             if self.chaos and random.SystemRandom().random() < self.chaos and self._arena.mark(ask.source, ask.ticket):
                 os.kill(os.getpid(), signal.SIGKILL)  # once at each item at most: three deaths at one would be an error
-            held_s += self._answer_one(ask, slot, began_cpu_s if ask is last else None)
-            if held_s > MESSAGE_S:
+            held_s += self._answer_one(ask, began_cpu_s if ask is last else None)
+            if held_s > 4 * MESSAGE_S:  # twice what is asked for: they take longer than those before
                 self._held.send()
                 held_s = 0.0
         OFFER.set(None)
         say_at(-1, 0)
         self._held.send()
 
-    def _answer_one(self, ask: Ask, slot: int, began_cpu_s: float | None) -> float:
+    def _answer_one(self, ask: Ask, began_cpu_s: float | None) -> float:
         """Make a batch and add it to what is held; the seconds that making took."""
         source = self._sources[ask.source]
-        self._packer.begin(slot)
+        self._packer.begin(self._held.slots[-1])
         outcome: Any
         if isinstance(source, Failure) or type(ask.item) is Failure:
             outcome, make_s, began_s = source if isinstance(source, Failure) else ask.item, 0.0, perf_counter()
         else:
             outcome, make_s, began_s = make(source, ask, self._seed_all)
-            if type(outcome) is Value and self._held.add_batch(ask, slot, outcome.value, make_s, began_s, began_cpu_s):
+            if type(outcome) is Value and self._held.add_batch(ask, outcome.value, make_s, began_s, began_cpu_s):
                 return make_s
         kind, template, offsets, extra = self._packed(outcome)
         del outcome
         if self._packer.is_kept():
             extra = pickle.dumps((extra, self._packer.contents() if kind == wire.VALUE else b""), 5)
             kind |= wire.KEPT
-        self._held.add(Run(kind, ask.source, slot, template, offsets, extra), ask, make_s, began_s, began_cpu_s)
+        self._held.add(Run(kind, ask.source, self._held.slots.pop(), template, offsets, extra), ask, make_s, began_s, began_cpu_s)
         return make_s
 
     def _seed_all(self, ask: Ask) -> None:

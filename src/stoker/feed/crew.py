@@ -61,8 +61,10 @@ class Hand:
     """The most memory that it ever had, once it has ended."""
     parser: Parser = field(default_factory=Parser)
     unpacker: Unpacker = field(default_factory=Unpacker)
-    asked: deque[tuple[int, int, int]] = field(default_factory=deque)
-    """Source, ticket and slot of the asks that it has not answered, in order."""
+    asked: deque[tuple[int, int]] = field(default_factory=deque)
+    """Source and ticket of the asks that it has not answered, in order."""
+    slots: set[int] = field(default_factory=set)
+    """Slots for its answers: one for each that it owes, and those that were left where several answers shared one."""
     nudged_at: tuple[int, int] | None = None
     """What it was at when it was last told to send what it holds."""
     kept: list[int] = field(default_factory=list)

@@ -28,15 +28,12 @@ from stoker.feed.pump import Pump
 from stoker.feed.resume import restore, snapshot
 from stoker.feed.reuse import private
 from stoker.feed.supply import Supply
-from stoker.feed.window import Window
+from stoker.feed.window import MOST_AT_ONCE, Window
 from stoker.outcome import Failure, Outcome, Value, failure, unwrap
 from stoker.source.indexed import IndexedSource
 from stoker.source.open import open_source
 from stoker.source.parallel import ParallelMap
 from stoker.source.stream import RestartableSource, StreamSource
-
-MOST_AT_ONCE = 128
-"""Batches that a consumer may want at once; slots of worker processes are made for no more."""
 
 
 class Feed:

@@ -1,7 +1,7 @@
 """Answers that a worker holds until it is worth a message: batches of one template that follow each other go as one run.
 
-A run lies in the slot of its first ask, one batch behind another, and nothing is added to it once it has been sent: the parent may use the
-slot for something else from then on.
+A run lies in one slot, one batch behind another, and nothing is added to it once it has been sent: the parent may use the slot for
+something else from then on. Every other answer has a slot of its own.
 
 Rules: the signal by which the parent asks for what is held may come between any two instructions. It finds the list of answers as it
 is at that moment, and only while a batch is being added to a run, which takes microseconds, it has to wait.
@@ -61,6 +61,8 @@ class Held:
     def __init__(self, channel: socket.socket, packer: Packer) -> None:
         self._channel = channel
         self._packer = packer
+        self.slots: list[int] = []
+        """What answers may lie in, the one that is used next last; there is one at least for each batch that is asked for."""
         self._answers: list[Answer] = []
         """One list for good, because the signal may come while an answer is being added to it."""
         self._run: Run | None = None
@@ -69,7 +71,7 @@ class Held:
         self._is_due = False
         self._is_sending = False
 
-    def add_batch(self, ask: Ask, slot: int, item: Any, make_s: float, began_s: float, began_cpu_s: float | None) -> bool:
+    def add_batch(self, ask: Ask, item: Any, make_s: float, began_s: float, began_cpu_s: float | None) -> bool:
         """Put a batch into a run and answer with it; False where it cannot lie in one."""
         if self._packer.offered:
             return False
@@ -78,7 +80,7 @@ class Held:
         try:
             run = self._run
             if run is None or run.source != ask.source or run.count == run.form.layout.room or not run.form.gather(item, arrays):
-                run = self._run = self._begun(ask.source, slot, item, arrays)
+                run = self._run = self._begun(ask.source, item, arrays)
                 if run is None:
                     return False
             self._packer.add_to_run(run.form, run.slot, run.count, arrays)
@@ -97,12 +99,13 @@ class Held:
         cpu_s = 0.0 if began_cpu_s is None else thread_time() - began_cpu_s
         self._answers.append((run, ask.ticket, make_s, began_s, perf_counter() - began_s - make_s, cpu_s))
 
-    def _begun(self, source: int, slot: int, item: Any, arrays: Arrays) -> Run | None:
+    def _begun(self, source: int, item: Any, arrays: Arrays) -> Run | None:
         """A new run for this batch, and its arrays; None where it cannot lie in one."""
         arrays.clear()
         form = self._packer.form_of(item, arrays)
         if form is None or form.layout.room == 1:
             return None
+        slot = self.slots[-1]
         run = Run(wire.VALUE, source, slot, form.number)
         run.form = form
         try:
@@ -110,6 +113,7 @@ class Held:
         except MemoryError:
             return None  # whoever puts it anywhere else finds the same, and can say so
         run.extra = self._packer.told(form)
+        self.slots.pop()
         return run
 
     def nudged(self, *_: Any) -> None:

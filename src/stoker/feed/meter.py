@@ -296,17 +296,21 @@ class Meter:
     def at_a_time(self, window: Window) -> int:
         """How many batches are asked for in one message.
 
-        Of those that take no longer than a message half of the bound; of others no more than leaves work for every worker. Of trivial ones
-        that threads make for a consumer in want all that the bound allows: one thread makes them while the consumer sleeps, and then
-        sleeps itself, which costs less than taking the GIL from one another.
+        As many as are worth a message, and twice as many where there are two such messages for every worker; but of those that take no
+        longer than a message no more than half of the bound, and of others no more than leaves work for every worker. Of trivial ones that
+        threads make for a consumer in want all that the bound allows: one thread makes them while the consumer sleeps, and then sleeps
+        itself, which costs less than taking the GIL from one another.
         """
-        worth_s = MESSAGE_S * self._made
-        if self._make_s >= worth_s:
+        ample_s = 2 * MESSAGE_S * self._made
+        if self._make_s >= ample_s:
             return 1
         if self.lane == "threads" and self._is_trivial() and self.wait_s > WANT * (self.clock() - self._began):
             return window.bound
         most = window.bound // (2 if self._make_s < QUICK_S * self._made else window.active)
-        return max(1, min(most, math.ceil(worth_s / self._make_s) if self._make_s else most))
+        if not self._make_s:
+            return max(1, most)
+        ample = ample_s / self._make_s
+        return max(1, min(most, math.ceil(ample / 2)), min(window.bound // (2 * window.active), math.ceil(ample)))
 
     def makers(self, window: Window) -> int:
         """How many workers are asked for batches that are asked for several at a time; 0 where each is asked for by itself.

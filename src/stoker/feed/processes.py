@@ -1,7 +1,8 @@
 """The lane of worker processes.
 
-A worker builds its batch and puts it into a slot of shared memory; what crosses the socket is where it lies. Each ask goes with a slot of
-its own; small batches that are made one after the other share that of the first (``held.py``), and the others are free again.
+A worker builds its batch and puts it into a slot of shared memory; what crosses the socket is where it lies. It has a slot for every
+answer that it owes. Small batches that are made one after the other share one (``held.py``), and it keeps the slots that this leaves for
+answers to come: so the same few go to and fro, and their memory is in the caches.
 
 Rules: waits only in ``receive`` and for moments in ``close``, ``stack`` and at deaths; a slot is with one worker, or ready, or leased,
 never two of these.
@@ -27,13 +28,14 @@ from stoker.feed.messages import Ask, Died, Got, Reply
 from stoker.feed.shipping import Shipment
 from stoker.feed.slots import SlotTable
 from stoker.feed.travel import pack_items
+from stoker.feed.window import MOST_AT_ONCE
 from stoker.outcome import Outcome
 from stoker.source.protocol import Source
 
 LEASES = 6
 """Batches that the consumer may hold without a copy: the one in use, one on its way to a device, and what a framework lets go of late."""
-SLOTS_FOR_EACH = 4
-LEAST_SLOTS = 256
+SOURCES = 2
+"""Sources that a worker may be asked for the most of at once, such as training and validation data."""
 NUDGE_S = 5e-3
 """After a wait of this length it is looked whether what is waited for has long been made: workers send answers together."""
 READ_BYTES = 1 << 14
@@ -52,7 +54,8 @@ class ProcessLane:
 
     def __init__(self, workers: int, bound: int) -> None:
         self.workers = workers
-        self._arena = Arena.create(max(LEAST_SLOTS, SLOTS_FOR_EACH * bound))
+        places = workers + 1  # a batch is asked of a worker, which keeps its slots, or ready
+        self._arena = Arena.create(places * SOURCES * max(bound, MOST_AT_ONCE) + LEASES + 1)
         self._slots = SlotTable(self._arena.slots - 1, LEASES)
         self._freight = Freight(self._arena, self._slots)
         self._shipments: dict[int, Shipment] = {}
@@ -127,9 +130,10 @@ class ProcessLane:
 
     def send(self, worker: int, asks: Sequence[Ask]) -> None:
         hand = self._hands.get(worker) or self._start(worker)
-        slots = self._slots.take(len(asks))
         sources, tickets, _, _, _, items = zip(*asks, strict=True)
-        hand.asked.extend(zip(sources, tickets, slots, strict=True))
+        hand.asked.extend(zip(sources, tickets, strict=True))
+        slots = self._slots.take(max(0, len(hand.asked) - len(hand.slots)))
+        hand.slots.update(slots)
         has_items = any(item is not None for item in items)
         self._send(hand, wire.frame(wire.ITEMS, pack_items(asks, slots)) if has_items else wire.pack_asks(asks, slots))
 
@@ -175,7 +179,7 @@ class ProcessLane:
         """Have workers send the answers that they hold, where they are at something that takes longer than those did."""
         for hand in self._hands.values():
             at = self._arena.at(hand.number)
-            if hand.asked and at is not None and at != hand.asked[0][:2] and at != hand.nudged_at:
+            if hand.asked and at is not None and at != hand.asked[0] and at != hand.nudged_at:
                 hand.nudged_at = at
                 self._crew.signal(hand, signal.SIGUSR1)
 
@@ -212,11 +216,9 @@ class ProcessLane:
                 return
 
     def _reply(self, hand: Hand, record: wire.Record) -> Got:
-        if len(record.tickets) == 1:
+        for _ in record.tickets:
             hand.asked.popleft()
-        else:
-            _, *others = [hand.asked.popleft()[2] for _ in record.tickets]
-            self._slots.free(others)  # the run lies in the slot of its first ask
+        hand.slots.remove(record.slot)
         payloads = self._freight.payloads(record, hand.unpacker, hand.number, hand.kept)
         return Got(
             hand.number, record.source, record.tickets, payloads, record.make_s, record.cpu_s, record.began_s, record.cross_s)
@@ -227,7 +229,7 @@ class ProcessLane:
         del self._by_fd[hand.channel.fileno()]
         del self._hands[hand.number]
         cause = self._crew.cause_of(hand)
-        self._slots.free([*(slot for _, _, slot in hand.asked), *hand.kept])
+        self._slots.free([*hand.slots, *hand.kept])
         hand.close()
         return Died(hand.number, cause, self._arena.at(hand.number))
 
@@ -265,4 +267,4 @@ class ProcessLane:
         finally:
             for shipment in self._shipments.values():
                 shipment.close()
-            self._arena.close(self._slots.leased)
+            self._arena.close([slot for slot in range(self._slots.in_use) if slot not in self._slots.leased])

@@ -30,7 +30,7 @@ class SlotTable:
         self._returned: deque[int] = deque()
 
     def take(self, count: int) -> list[int]:
-        """Free slots, for a worker.
+        """Free slots, the one that was used latest last.
 
         Raises:
             MemoryError: so many are not free.
@@ -40,7 +40,7 @@ class SlotTable:
         fresh = range(self._fresh, self._fresh + count - used)
         if fresh.stop > self._slots:
             raise MemoryError(f"all {self._slots} slots are taken")
-        slots = [*self._free[len(self._free) - used:], *fresh]
+        slots = [*fresh, *self._free[len(self._free) - used:]]
         del self._free[len(self._free) - used:]
         self._fresh = fresh.stop
         self._busy.update(slots)

@@ -17,6 +17,9 @@ from typing import Any
 from stoker.feed.messages import Ask
 from stoker.outcome import Value
 
+MOST_AT_ONCE = 128
+"""Batches that a consumer may want at once; there are slots of worker processes for no more, beyond the bound."""
+
 
 class Window:
     """Tickets in flight and ready, at most ``bound`` of them.

@@ -18,8 +18,11 @@ from stoker.feed.messages import Ask, Refused, new_asks
 from stoker.outcome import failure
 
 FRAME = struct.Struct("<cQ")
-ASK = struct.Struct("<IQQqQI")
-"""Source, ticket, pass, index, seed and slot; asks travel column by column."""
+ASK = struct.Struct("<IQQqQ")
+"""Source, ticket, pass, index and seed; asks travel column by column."""
+COUNT = struct.Struct("<I")
+"""Of asks, before them; slots come after them."""
+SLOT = struct.Struct("<I")
 HEAD = struct.Struct("<BIQidIIQ")
 """Outcome, source, slot, template, CPU seconds, number of answers, number of offsets, bytes that follow."""
 
@@ -32,7 +35,7 @@ KEPT = 0x80
 class Record(NamedTuple):
     """A run of answers as it crosses: one answer, or batches of one template that lie one behind another in one slot.
 
-    The slot is that of the first ask; nothing but this run lies there.
+    The slot is one of those that came with asks; nothing but this lies there.
     """
 
     outcome: int
@@ -54,24 +57,23 @@ def frame(kind: bytes, body: bytes) -> bytes:
 
 
 def pack_asks(asks: Sequence[Ask], slots: Sequence[int]) -> bytes:
-    """Asks with their slots, as one frame."""
+    """Asks, and more slots for answers, as one frame."""
     sources, tickets, passes, indices, seeds, _ = zip(*asks, strict=True)
-    return frame(ASKS, _columns(len(asks)).pack(*sources, *tickets, *passes, *indices, *seeds, *slots))
+    return frame(ASKS, _columns(len(asks), len(slots)).pack(len(asks), *sources, *tickets, *passes, *indices, *seeds, *slots))
 
 
-def unpack_asks(body: bytes) -> list[tuple[Ask, int]]:
-    """What ``pack_asks`` put in, without items."""
-    count = len(body) // ASK.size
-    fields = _columns(count).unpack(body)
-    sources, tickets, passes, indices, seeds, slots = [fields[place:place + count] for place in range(0, 6 * count, count)]
-    asks = new_asks(zip(sources, tickets, passes, indices, seeds, repeat(None), strict=False))
-    return list(zip(asks, slots, strict=True))
+def unpack_asks(body: bytes) -> tuple[list[Ask], Sequence[int]]:
+    """The asks and slots of ``pack_asks``, without items."""
+    count = COUNT.unpack_from(body)[0]
+    _, *fields = _columns(count, (len(body) - COUNT.size - count * ASK.size) // SLOT.size).unpack(body)
+    columns = [fields[place:place + count] for place in range(0, 5 * count, count)]
+    return new_asks(zip(*columns, repeat(None), strict=False)), fields[5 * count:]
 
 
-def unpack_items(body: bytes) -> list[tuple[Ask, int]]:
-    """Asks with the items that came with them (``travel.pack_items``); an item that cannot be had is the ``Failure`` that says why."""
+def unpack_items(body: bytes) -> tuple[list[Ask], Sequence[int]]:
+    """Asks with the items that came with them (``travel.pack_items``), and slots; a ``Failure`` stands for an item that cannot be had."""
     fields, slots = pickle.loads(body)
-    return [(ask._replace(item=_unpacked(ask)), slot) for ask, slot in zip(new_asks(fields), slots, strict=True)]
+    return [ask._replace(item=_unpacked(ask)) for ask in new_asks(fields)], slots
 
 
 def _unpacked(ask: Ask) -> Any:
@@ -85,8 +87,8 @@ def _unpacked(ask: Ask) -> Any:
 
 
 @lru_cache
-def _columns(count: int) -> struct.Struct:
-    return struct.Struct(f"<{count}I{count}Q{count}Q{count}q{count}Q{count}I")
+def _columns(count: int, slots: int) -> struct.Struct:
+    return struct.Struct(f"<I{count}I{count}Q{count}Q{count}q{count}Q{slots}I")
 
 
 def pack_record(record: Record) -> bytes:
