@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -55,8 +56,7 @@ def _own_files() -> dict[str, int]:
 
 
 def _shared_memory() -> set[str]:
-    folder = Path("/dev/shm")
-    return {entry.name for entry in folder.iterdir()} if folder.exists() else set()
+    return set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
 
 
 def _left(before: tuple) -> list[str]:
@@ -93,6 +93,18 @@ def no_worker_dies_unseen(request, monkeypatch):
     yield
     if not request.node.get_closest_marker("workers_die"):
         assert not deaths, f"workers died: {deaths}"
+
+
+@pytest.hookimpl(tryfirst=True)  # before those are left out that were not asked for
+def pytest_collection_modifyitems(items):
+    """Of the cases of a test that is ``thinned`` one in so many stays in the quick suite; the others are slow."""
+    cases = Counter()
+    for item in items:
+        if thinned := item.get_closest_marker("thinned"):
+            test = item.nodeid.partition("[")[0]
+            if cases[test] % thinned.args[0]:
+                item.add_marker(pytest.mark.slow)
+            cases[test] += 1
 
 
 def pytest_sessionfinish(session, exitstatus):

@@ -49,6 +49,7 @@ def test_links_of_a_page_lead_to_files(page):
         assert (page.parent / target).exists(), f"{target} is not there"
 
 
+@pytest.mark.slow
 def test_the_readme_prints_what_it_says_it_prints():
     """The numbers differ from run to run; the form of the lines does not."""
     done = subprocess.run(

@@ -99,6 +99,7 @@ def test_arrays_are_fused_without_workers(eager_choice):
     assert eager_choice
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("hook", ["on_train_batch_end", "on_train_batch_begin", "on_batch_end"])
 def test_a_batch_hook_forbids_fusing_and_hears_of_every_batch(eager_choice, hook):
     heard = []
@@ -115,6 +116,7 @@ def test_a_checkpoint_of_epochs_does_not_forbid_fusing(eager_choice, tmp_path):
     assert eager_choice
 
 
+@pytest.mark.slow
 def test_batch_hooks_hear_of_groups_where_the_user_set_steps_per_execution():
     heard = []
     callback = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: heard.append((batch, logs["size"])))

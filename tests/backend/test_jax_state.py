@@ -193,6 +193,7 @@ def test_what_another_thread_does_to_the_variables_neither_breaks_nor_undoes_a_s
     assert model.get_weights()[0].item() == 15 and type(variable) is keras.Variable
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("way", ["predict_on_batch", "predict", "encoder"])
 @pytest.mark.parametrize("looks", [False, True])

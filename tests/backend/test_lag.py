@@ -62,6 +62,7 @@ def test_a_generator_that_goes_round_a_ring_of_buffers_is_predicted_right(ring, 
     assert np.allclose(stoker.predict(model, batches(False), steps=60, **options), expected, atol=1e-5)
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("steps_per_execution", [1, 16])
 @pytest.mark.parametrize("ring", [1, 3, 16])
 def test_a_generator_that_goes_round_a_ring_of_buffers_is_trained_on_right(ring, steps_per_execution):

@@ -50,6 +50,7 @@ def test_run_hands_its_words_on_as_they_are(capsys):
     assert "no_such_file.py" in capsys.readouterr().err
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("package, words, extra", [
     ("sklearn.datasets", ["demo"], "demo"), ("matplotlib", ["demo"], "demo"), ("plotly", ["demo", "--report"], "report")])
 def test_the_demo_names_the_command_that_installs_what_is_missing(package, words, extra, tmp_path):

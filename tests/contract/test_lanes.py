@@ -469,6 +469,7 @@ class TestFeed:
 
         assert draws() == draws()
 
+    @pytest.mark.thinned(4)
     @pytest.mark.filterwarnings("ignore:.*pulled and dropped:stoker.StokerWarning")
     @pytest.mark.parametrize("cut", range(4))
     def test_a_generator_goes_on_with_the_randomness_of_every_item(self, way, cut):
@@ -489,6 +490,7 @@ class TestFeed:
             feed.load_state_dict(state)
             assert run(feed, 7 - cut) == whole[cut:]
 
+    @pytest.mark.thinned(7)
     @pytest.mark.parametrize("cut", range(12))
     def test_a_feed_goes_on_from_any_position_on_any_lane(self, way, cut):
         def rest(feed, taken):

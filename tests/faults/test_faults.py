@@ -76,6 +76,7 @@ def test_a_worker_struck_at_close_does_not_hold_up_the_end(signal_number):
             os.kill(pid, signal_number)
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("moment", ["arriving", "computing", "writing"])
 @pytest.mark.parametrize("harm", ["hang", "SIGSTOP"])
 def test_a_silent_worker_ends_in_an_error_in_bounded_time(harm, moment, tmp_path, monkeypatch):

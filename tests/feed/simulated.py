@@ -211,14 +211,14 @@ def build(monkeypatch, **world):
     return made
 
 
-def train(world, source, step_s, *, epochs=2, first_step_s=0.0, **options):
-    """Figures of each epoch of a model that takes ``step_s`` for a batch."""
+def train(world, source, step_s, *, epochs=2, first_step_s=0.0, between_s=0.0, **options):
+    """Figures of each epoch of a model that takes ``step_s`` for a batch, and ``between_s`` for its validation."""
     figures = []
     with stoker.Feed(source, seed=0, **options) as feed:
         steps = iter([first_step_s])
         for _ in range(epochs):
-            feed.meter.take()
             for _ in feed.epoch():
                 world.advance(step_s + next(steps, 0.0))
             figures.append(feed.meter.take())
+            world.advance(between_s)
     return figures

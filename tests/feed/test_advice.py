@@ -151,3 +151,14 @@ def test_nothing_made_is_nothing_said():
 def test_a_few_batches_are_not_judged():
     assert verdict(figures("threads", 1, 0.040, 0.010, 0.1, batches=9)).bound == "none"
     assert verdict(figures("threads", 1, 0.040, 0.010, 0.1, batches=10)).bound == "input"
+
+
+def test_workers_without_a_core_do_not_make_enough():
+    found = verdict(dataclasses.replace(figures("processes", 1, 0.3e-3, 0.2e-3, 1.0), workers=4, few=1))
+    assert "the machine has no core left for them" in found.text and "on average" not in found.text
+
+
+@pytest.mark.parametrize("step_s", [60e-6, 35e-6])
+def test_batches_that_take_less_than_a_message_are_not_given_to_workers(step_s):
+    found = verdict(figures("inline", 0, 30e-6, step_s, 1.0))
+    assert found.bound == "input" and found.advised_workers is None and "larger batches" in found.text

@@ -72,6 +72,15 @@ def test_where_processes_cannot_be_had_threads_remain():
     assert not any(crew.processes for crew in crews)
 
 
+def test_where_processes_turn_out_not_to_be_had_there_are_as_many_threads_as_before():
+    watched = Watched()
+    while not watched.crews[-1].processes:
+        watched.see(stretch(watched.crews[-1], 0.02, 1.0, 0.005, holds_gil=True))
+    assert watched.crews[-1].workers > 1
+    watched.governor.stay_with_threads()
+    assert watched.governor.crewing == Crewing(1, False)
+
+
 def test_a_source_that_computes_gets_no_more_workers_than_there_are_cores():
     limits = Limits(most=32, cores=2, free_bytes=None, may_fork=True)
     crews = run({"make_s": 0.05, "cpu_share": 1.0, "step_s": 0.001, "cores": 2}, limits)

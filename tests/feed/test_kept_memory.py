@@ -67,6 +67,7 @@ def wrong(source, workers=2, **options):
         return [int(y[0]) for x, y in feed.epoch(150) if not (x == y[0]).all()]
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("kind", [Filled, Scratch, Refilled, InCycles])
 def test_no_batch_is_written_over(kind, workers):

@@ -56,6 +56,7 @@ def test_an_unguarded_script_with_classes_lambdas_and_closures_runs(tmp_path):
     assert out.splitlines() == ["main once", "[1, 4, 7, 10]"]
 
 
+@pytest.mark.slow
 def test_a_worker_of_a_numpy_only_sequence_loads_no_framework(tmp_path):
     out = run_script(tmp_path, """
         import numpy as np, sys, os, keras, stoker

@@ -91,6 +91,7 @@ def leaves(batch):
     return [leaf for part in parts for leaf in leaves(part)]
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("each", [1, 7])
 @pytest.mark.parametrize("kind", FORMS)
 def test_batches_of_changing_form_are_each_what_they_are_without_workers(kind, each):
@@ -113,6 +114,7 @@ def test_writing_to_one_batch_changes_no_other(size):
         assert all((x == n).all() and (y == n).all() for n, (x, y) in enumerate(kept) if n % 2)
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("size", [16, 9_000, 100_000])
 @pytest.mark.parametrize("place", [0, 1, 5])
 def test_one_batch_that_is_kept_stays_as_it_was(size, place):
@@ -370,15 +372,19 @@ def test_a_consumer_in_want_of_trivial_batches_has_one_thread_make_all(lane, mak
 def test_quick_batches_are_made_by_no_more_workers_than_have_a_core(lane, make_us, own_us, cores, expected):
     now = [0.0]
     meter, window = Meter(lane, 3, lambda: now[0], cores), Window(10, 3)
-    assert meter.makers(window) == 0, "before the first batch"
+
+    def makers():
+        return meter.makers(window, meter.at_a_time(window))
+
+    assert makers() == 0, "before the first batch"
     meter.made(Got(0, 0, range(4), [None] * 4, [make_us * 1e-6] * 4, 0.0, [0.0] * 4, [0.0] * 4))
     meter.taken_together([Ask(0, ticket, 0, ticket, 0) for ticket in range(4)], window)
     began, now[0] = 4 * own_us * 1e-6, 4 * own_us * 1e-6 + 1.0
     meter.waited(began, window)
-    assert meter.makers(window) == expected
+    assert makers() == expected
     assert meter.look().makers == expected
     meter.made(Got(0, 0, range(4), [None] * 4, [1.0] * 4, 0.0, [0.0] * 4, [0.0] * 4))
-    assert (meter.makers(window), meter.look().makers) == (0, 3), "once batches are worth a message each"
+    assert (makers(), meter.look().makers) == (0, 3), "once batches are worth a message each"
 
 
 def test_batches_that_are_taken_together_are_counted_one_by_one():

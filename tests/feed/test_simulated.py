@@ -172,3 +172,23 @@ def test_workers_that_die_at_once_are_all_replaced_before_one_is_asked_again(mac
         feed.meter.take()  # as if none had been made: what that one had goes to several
         made += [batch.item() for batch in epoch]
     assert made == list(range(60))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_lies_between_epochs_is_no_part_of_their_figures(machine, workers):
+    way = {"workers": workers, "epochs": 3}
+    usual = train(machine(), Priced(SLEEPS), STEP_S, **way)
+    found = train(machine(), Priced(SLEEPS), STEP_S, between_s=2.0, **way)
+    for figures, expected in zip(found, usual, strict=True):
+        assert figures.elapsed_s == pytest.approx(expected.elapsed_s, rel=0.1), "a worker makes some batches meanwhile"
+        assert verdict(figures).advised_workers == verdict(expected).advised_workers
+        assert figures.longest_step_s == pytest.approx(STEP_S)
+
+
+def test_more_workers_than_the_queue_has_room_for_are_told_so(machine):
+    slow = Priced(Cost(wait_s=150 * MS), length=200)
+    found = verdict(train(machine(), slow, STEP_S, workers=1)[-1])
+    assert found.advised_workers == 17 and "so many need max_queue_size=34" in found.text
+    told = verdict(train(machine(), slow, STEP_S, workers=17)[-1])
+    assert "max_queue_size=10 has work for no more than so many of the 17: max_queue_size=34 would keep all busy" in told.text
+    assert train(machine(), slow, STEP_S, workers=17, max_queue_size=34)[-1].wait_share < 0.05

@@ -83,7 +83,6 @@ def train(source, step_s=STEP_S, *, cores=64, **options):
     """Figures of the second epoch with a model that takes ``step_s``, and the verdict on them."""
     with stoker.Feed(source, seed=0, **options) as feed:
         for _ in range(2):
-            figures = feed.meter.take()
             for _ in feed.epoch():
                 time.sleep(step_s)
             figures = feed.meter.take()

@@ -178,6 +178,7 @@ class Gives:
         return Ten()
 
 
+@pytest.mark.thinned(7)
 @pytest.mark.parametrize("way", [{"workers": 0}, {"workers": 1}, {"workers": 2, "processes": True}])
 @pytest.mark.parametrize("cut", [0, 1, 7, 10, 13])
 @pytest.mark.parametrize("kind", [Loader, Gives])

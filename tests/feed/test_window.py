@@ -28,9 +28,12 @@ class Crowd:
         self.open: list[deque[Ask]] = [deque() for _ in range(workers)]
         self.made: list[int] = []
 
-    def hand_out(self, makers: int = 0) -> None:
-        given = self.window.assign(makers)
-        assert not makers or len(given) <= 1 and all(worker < makers for worker in given)
+    def hand_out(self, makers: int = 0, together: int = 1) -> None:
+        before = list(map(len, self.open))
+        given = self.window.assign(makers, together)
+        assert not makers or all(worker < makers for worker in given)
+        after = [count + len(given.get(worker, ())) for worker, count in enumerate(before)]
+        assert all(after[worker] <= min(after[:makers or len(after)]) + together for worker in given), "nobody is given more than is due"
         for worker, asks in given.items():
             self.open[worker].extend(asks)
 
@@ -81,7 +84,7 @@ def test_any_order_of_answers_and_deaths_gives_each_batch_once_in_order(bound, w
             taken += map(plain, values)
         elif event.startswith("issue"):
             issue(window, min(number, window.room))
-            crowd.hand_out(min(number + 1, workers) if event == "issue together" else 0)
+            crowd.hand_out(*(min(number + 1, workers), 1 + number) if event == "issue together" else ())
         window.check()
         assert window.next_new - window.next_out <= bound
     crowd.hand_out()
@@ -172,6 +175,13 @@ def test_tickets_are_spread_over_the_workers():
     window = Window(6, 3)
     issue(window, 6)
     assert {worker: len(asks) for worker, asks in window.assign().items()} == {0: 2, 1: 2, 2: 2}
+
+
+def test_tickets_that_go_together_are_spread_too():
+    window = Window(16, 3)
+    issue(window, 16)
+    assert {worker: [ask.ticket for ask in asks] for worker, asks in window.assign(3, 4).items()} == {
+        0: [0, 1, 2, 3, 12, 13, 14, 15], 1: [4, 5, 6, 7], 2: [8, 9, 10, 11]}
 
 
 def test_more_than_the_bound_is_refused():

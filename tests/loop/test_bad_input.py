@@ -131,6 +131,7 @@ class Own(Exception):
         self.code = code
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("workers", [0, 1, 3])
 @pytest.mark.parametrize("error", [OSError("disk"), KeyError("k"), Own(3, "x")])
 def test_an_exception_in_the_source_keeps_its_type_and_says_where(workers, error):

@@ -46,6 +46,7 @@ def counts(model):
     return model.get_weights()[0].ravel().round().astype(int).tolist()
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("workers", range(6))
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("built", [True, False])
@@ -56,6 +57,7 @@ def test_a_pass_trains_on_each_index_once(workers, shuffle, built):
         assert counts(model) == [2 * call] * LENGTH
 
 
+@pytest.mark.thinned(7)
 @pytest.mark.parametrize("workers", [0, 1, 5])
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize(("steps", "epochs"), [(3, 7), (7, 3), (14, 2), (1, 7), (21, 1)])
@@ -84,6 +86,7 @@ def test_a_stream_goes_on_where_the_last_call_stopped(workers):
     assert next(stream) == 26
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize("workers", [0, 1, 3])
 @pytest.mark.parametrize("made", ["generator", "zip", "class"])
 def test_one_iterator_may_serve_training_validation_and_a_call_within(workers, made):
@@ -184,6 +187,7 @@ def test_a_training_asks_no_source_for_a_state_of_its_own():
     assert len(history.history["loss"]) == len(history.history["val_loss"]) == 2
 
 
+@pytest.mark.slow
 def test_validation_on_part_of_a_pass_lets_go_of_what_it_had():
     open_files = []
 
@@ -218,6 +222,7 @@ class Dataset(keras.utils.PyDataset):
         self.ended += 1
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("ways", [{"workers": 0}, {"workers": 2}, {"workers": 2, "processes": True}])
 def test_a_data_set_of_keras_hears_when_an_epoch_begins(ways):
     data, model = Dataset(), counting_model(True)

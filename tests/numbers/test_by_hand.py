@@ -115,6 +115,7 @@ def once():
     yield from VALIDATION
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize(
     ("validation", "steps"),
     [(WHOLE, None), (list(WHOLE), None), (Pairs(), None), (once, None), (VALIDATION, None), (itertools.cycle(VALIDATION), 3),

@@ -62,6 +62,7 @@ def test_one_item_that_stood_still_counts_as_a_few_usual_ones():
     assert spent.made_s > 0.9, "several that take long are what the source takes"
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("at", range(1, 40, 4))
 def test_a_machine_that_stands_still_costs_the_first_look_no_items(at, monkeypatch):
     monkeypatch.setattr("stoker.profiling.profile.run", lambda *_: Ran(0, untold="left out"))

@@ -13,8 +13,10 @@ import pytest
 
 import stoker
 from stoker.feed import threads
-from stoker.profiling import memory
+from stoker.profiling import memory, throughput
 from stoker.profiling.memory import FEWEST_FROZEN, give_back, resident_bytes, small_heap
+from stoker.profiling.throughput import Rung
+from stoker.source.open import open_source
 from tries import in_one_of_five
 
 pytestmark = pytest.mark.slow
@@ -263,6 +265,13 @@ def test_a_parallel_map_is_profiled_with_its_function():
     assert profile.measured.chance.uses_rng
     assert not any(one.level == "fault" for one in profile.findings)
     assert {run.lane for run in profile.measured.runs} == {"threads", "processes"}
+
+
+@pytest.mark.parametrize("items", [0, 1, 3])
+def test_a_parallel_map_that_ends_while_it_is_measured_has_no_fault(items):
+    source = open_source(stoker.parallel_map(iter(range(items)), profiled.twice))
+    ran = throughput.run(source, Rung("threads", 4), 0.1, 0.01, time.perf_counter)
+    assert ran.run is None and ran.untold == "the stream has ended"
 
 
 def test_what_is_no_source_is_refused():

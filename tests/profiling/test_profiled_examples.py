@@ -32,7 +32,7 @@ ROWS = [
     ("sequence_augmentation", "Bars(images, labels, 32)", "indexed", ["float64", "int64"], (True, True, False), set()),
     ("own_training_loop", "Lines()", "indexed", ["float64", "float64"], (True, True, False), set()),
     ("worker_processes", "Parsed()", "indexed", ["float64", "float64"], (True, False, False), set()),
-    ("parallel_map", "stoker.parallel_map(names(), load)", "parallel_map", ["float64", "float64"], (True, False, False), set()),
+    ("parallel_map", "stoker.parallel_map(names(), load)", "parallel_map", ["float64", "float64"], (True, False, False), {"consumed"}),
     ("plain_generator", "batches(1)", "stream", ["float32", "float64"], (None, False, False), {"consumed"}),
     ("plain_generator", "lambda: batches(1)", "restartable", ["float32", "float64"], (True, False, False), set()),
     ("two_inputs_from_text", "generate_arrays_from_file(path)", "stream", ["float64"] * 3, (None, False, False), {"consumed"}),

@@ -214,6 +214,7 @@ def test_a_run_that_ended_in_its_first_epoch_has_a_page(page):
     read = page(history(0, asked=5))
     assert "Interrupted: epoch 1 of 5 did not end." in read.words
     assert "No epoch has ended" in read.words and not read.figures
+    assert "Interrupted: epoch 6 of 10 did not end." in page(history(0, run=run(10, initial_epoch=5))).words
 
 
 def test_an_epoch_that_was_cut_short_says_why(page):

@@ -9,7 +9,7 @@ Rules: pure; the same figures give the same words; nothing is said that was not 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stoker.feed.load import MARGIN, Load, load_of, pace_of, waits_elsewhere, without_one_step
 from stoker.feed.meter import QUICK_S, FeedFigures
@@ -78,7 +78,10 @@ def verdict(figures: FeedFigures, cores: int | None = None, fewest: int = FEWEST
         return _kept_up(usual, load)
     aside = "" if usual is figures else ", one long step aside,"
     wait = f"the model waited for data{aside} {usual.wait_share:.0%} of the time (input-bound)"
-    return _starved(usual, load, f"{wait}: {_who_makes(usual, load)}, the model takes {_pace(1 / load.step_s)}", cores)
+    found = _starved(usual, load, f"{wait}: {_who_makes(usual, load)}, the model takes {_pace(1 / load.step_s)}", cores)
+    if 0 < figures.max_queue_size < (found.advised_workers or 0):
+        return replace(found, text=f"{found.text}; so many need max_queue_size={2 * (found.advised_workers or 0)}")
+    return found
 
 
 def _kept_up(figures: FeedFigures, load: Load) -> Verdict:
@@ -101,6 +104,10 @@ def _starved(figures: FeedFigures, load: Load, facts: str, cores: int | None) ->
             f"{facts}; batches are so small that handing them over takes longer than making them: larger batches, or workers=0", "input")
     if figures.single_owner:
         return Verdict(f"{facts}; {ONE_OWNER}", "input")
+    if 0 < figures.max_queue_size < figures.makers:
+        return Verdict(
+            f"{facts}; max_queue_size={figures.max_queue_size} has work for no more than so many of the {figures.makers}: "
+            f"max_queue_size={2 * figures.makers} would keep all busy", "input")
     if figures.slots_s > SLOTS_SHARE * figures.wait_s:
         return Verdict(
             f"{facts}; {figures.slots_s / figures.wait_s:.0%} of that all slots were taken behind a slow batch (the source is uneven): "
@@ -112,6 +119,8 @@ def _starved(figures: FeedFigures, load: Load, facts: str, cores: int | None) ->
 
 def _beside_the_model(figures: FeedFigures, load: Load, facts: str, cores: int | None) -> Verdict:
     """Batches were made on the training's own thread."""
+    if load.make_s < QUICK_S:
+        return Verdict(f"{facts}; batches are so small that a worker would take as long to hand them over: larger batches", "input")
     computes = load.cpu_s > GIL_ROOM * load.step_s and not figures.single_owner
     plan = _Plan.of(load, load.make_s, cores, 1 if figures.single_owner else MOST_ADVISED)
     call = f"workers={plan.workers}{', processes=True,' if computes else ''}"
@@ -226,7 +235,7 @@ def _more_workers(figures: FeedFigures, load: Load, facts: str, cores: int | Non
             not is_threads)
     if plan.workers > figures.workers:
         return Verdict(f"{facts}; {count_of(plan.workers, kind)} would keep up{why}", "input", plan.workers, not is_threads)
-    if figures.crowded > CROWDED:
+    if figures.crowded > CROWDED or 0 < figures.few < plan.workers:
         return Verdict(f"{facts}; the machine has no core left for them: {CHEAPER}", "input")
     return Verdict(f"{facts}; on average they make enough, but some batches came late (stoker.report shows which)", "input")
 

@@ -77,7 +77,9 @@ class Adaptation:
         """The feed has moved to a lane: to ``processes``, or back to ``threads`` where there are none for its source."""
         self.is_moving = False
         self._meter.lane = lane
-        self._have(self._meter.workers)
+        workers = self._meter.workers
         if lane != "processes" and self._governor is not None:
             self._governor.stay_with_threads()
             self._meter.auto_limit = self._governor.limit
+            workers = self._governor.crewing.workers
+        self._have(workers)

@@ -36,6 +36,8 @@ PR_SET_PDEATHSIG = 1
 NICENESS = 5
 """Where cores are short the step comes first: what workers make ahead can wait, and what the step waits for is made meanwhile."""
 
+MOST_HELD_S = 4 * MESSAGE_S
+"""Answers wait for no more work than this: twice what is asked for in a message, because some batches take longer than most."""
 MOST_GENERATORS = 32
 """A source that keeps more random generators has one for each item or so, and seeds them itself."""
 
@@ -160,8 +162,9 @@ class _Worker:
             say_at(ask.source, ask.ticket)
             if self.chaos and random.SystemRandom().random() < self.chaos and self._arena.mark(ask.source, ask.ticket):
                 os.kill(os.getpid(), signal.SIGKILL)  # once at each item at most: three deaths at one would be an error
-            held_s += self._answer_one(ask, began_cpu_s if ask is last else None)
-            if held_s > 4 * MESSAGE_S:  # twice what is asked for: they take longer than those before
+            took_s = self._answer_one(ask, began_cpu_s if ask is last else None)
+            held_s += took_s
+            if held_s + took_s > MOST_HELD_S:
                 self._held.send()
                 held_s = 0.0
         OFFER.set(None)

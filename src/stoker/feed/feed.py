@@ -149,6 +149,7 @@ class Feed:
         self.window = self._supply.window = Window(self.options.max_queue_size if ahead else 1, lane.workers, owner)
         self.meter = Meter(lane.name, lane.workers if ahead else 0, perf_counter)
         self.meter.single_owner = self.source.single_owner
+        self.meter.max_queue_size = 0 if self.options.auto else self.options.max_queue_size
         self._here = None if ahead else Here(self._supply, self._pump, self.meter)
         if self.options.auto:
             self.adaptation = Adaptation(self.window, self.meter, most=lane.workers, may_fork=HAS_FORK)
@@ -204,6 +205,7 @@ class Feed:
                 remedy="Pass the number of batches.")
         if self.course.at_pass_end and self.window.next_new == self.window.next_out:
             self._end_pass()
+        self.meter.begin()
         epoch = self._epoch = Epoch(self, self._supply.begin_epoch(steps))
         self._pause = 0
         if self._ahead:

@@ -111,7 +111,7 @@ class Governor:
     def stay_with_threads(self) -> None:
         """Processes could not be had, and will not be asked for again."""
         self.limits = replace(self.limits, may_fork=False)
-        self.crewing = replace(self.crewing, processes=False)
+        self.crewing = replace(self._crew_before, processes=False)  # as many threads as before: that they do no better was seen
         self.limit = STAYS
 
     def _choose(self, stretch: FeedFigures, batch_bytes: int) -> Crewing:

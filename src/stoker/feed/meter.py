@@ -106,6 +106,7 @@ class FeedFigures:
         queued_s: how long they were ready to run and had none.
         auto_limit: what kept a feed that chooses its workers itself from having more; empty where nothing did.
         few: so many of the workers are asked for batches, where the others would have no core beside the consumer; 0 for all.
+        max_queue_size: batches in flight or ready at once, at most; 0 where the feed chooses that too.
     """
 
     lane: str
@@ -128,6 +129,7 @@ class FeedFigures:
     queued_s: float = 0.0
     auto_limit: str = ""
     few: int = 0
+    max_queue_size: int = 0
 
     @property
     def wait_share(self) -> float:
@@ -171,6 +173,7 @@ class Meter:
         self.is_auto = False
         self.auto_limit = ""
         self.single_owner = False
+        self.max_queue_size = 0
         self.clock = clock
         self._few = 0
         self._cores = cores
@@ -180,14 +183,22 @@ class Meter:
         self._kept = 0
         """How many batches these are: ``KEPT`` at least where there were so many, and no run more than that takes."""
         self._takes: deque[tuple[int, int, float, float, int]] = deque(maxlen=KEPT)
-        self.batches = 0
-        self.wait_s = 0.0
         self._restart()
 
+    def begin(self) -> None:
+        """An epoch begins: the time since the last ``take``, in which no batch was handed out, belongs to something else."""
+        if not self.batches:
+            self._start_clocks()
+
+    def _start_clocks(self) -> None:
+        self._began = self._taken_s = self.clock()
+        self.wait_s = self._waited_s = 0.0
+        self._longest_s = 0.0
+        self._worker_times = worker_times() if self.lane != "inline" else {}
+
     def _restart(self) -> None:
-        self._began = self.clock()
+        self._start_clocks()
         self.batches = 0
-        self.wait_s = 0.0
         self._make_s = 0.0
         self._cpu_s = 0.0
         self._cross_s = 0.0
@@ -201,9 +212,6 @@ class Meter:
         self._takes.clear()
         self._free_s: dict[int, float] = {}
         self._slots_s = 0.0
-        self._longest_s = 0.0
-        self._taken_s, self._waited_s = self._began, 0.0
-        self._worker_times = worker_times() if self.lane != "inline" else {}
 
     def made(self, reply: Got) -> None:
         """A worker made batches."""
@@ -312,13 +320,13 @@ class Meter:
         ample = ample_s / self._make_s
         return max(1, min(most, math.ceil(ample / 2)), min(window.bound // (2 * window.active), math.ceil(ample)))
 
-    def makers(self, window: Window) -> int:
-        """How many workers are asked for batches that are asked for several at a time; 0 where each is asked for by itself.
+    def makers(self, window: Window, together: int) -> int:
+        """How many workers are asked for batches that are asked for so many at a time; 0 where each is asked for by itself.
 
         Where each worker cannot have a core of its own beside the consumer, no more than can, if they make about as much as all would.
         """
         self._few = 0
-        if self.at_a_time(window) == 1:
+        if together == 1:
             return 0
         if self.lane != "processes" or not self.batches:
             return window.active
@@ -347,7 +355,8 @@ class Meter:
         return FeedFigures(
             self.lane, self.workers, self.batches, self.clock() - self._began, self.wait_s, self._make_s, self._cpu_s,
             self._made, self._cross_s, self._held / self._probes if self._probes >= FEWEST_PROBES else None, self.is_auto, self._deaths,
-            self._last_death, self.single_owner, self._slots_s, self._longest_s, ran_s, queued_s, self.auto_limit, self._few)
+            self._last_death, self.single_owner, self._slots_s, self._longest_s, ran_s, queued_s, self.auto_limit, self._few,
+            self.max_queue_size)
 
     def timeline(self) -> Timeline:
         """The latest batches of this stretch."""

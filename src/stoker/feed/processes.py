@@ -37,7 +37,8 @@ LEASES = 6
 SOURCES = 2
 """Sources that a worker may be asked for the most of at once, such as training and validation data."""
 NUDGE_S = 5e-3
-"""After a wait of this length it is looked whether what is waited for has long been made: workers send answers together."""
+"""After a wait of this length, of twice that and so on it is looked whether what is waited for has long been made: workers send answers
+together."""
 READ_BYTES = 1 << 14
 """Room for the answers to some messages: a large piece of memory takes longer to get than several to read into."""
 
@@ -131,9 +132,9 @@ class ProcessLane:
     def send(self, worker: int, asks: Sequence[Ask]) -> None:
         hand = self._hands.get(worker) or self._start(worker)
         sources, tickets, _, _, _, items = zip(*asks, strict=True)
-        hand.asked.extend(zip(sources, tickets, strict=True))
-        slots = self._slots.take(max(0, len(hand.asked) - len(hand.slots)))
+        slots = self._slots.take(max(0, len(hand.asked) + len(asks) - len(hand.slots)))
         hand.slots.update(slots)
+        hand.asked.extend(zip(sources, tickets, strict=True))
         has_items = any(item is not None for item in items)
         self._send(hand, wire.frame(wire.ITEMS, pack_items(asks, slots)) if has_items else wire.pack_asks(asks, slots))
 
@@ -159,21 +160,19 @@ class ProcessLane:
     def receive(self, timeout_s: float) -> list[Reply]:
         until = time.monotonic() + timeout_s if timeout_s > 0 else 0.0
         replies: list[Reply] = []
-        wait_ms = timeout_s * 1e3
-        has_nudged = timeout_s <= NUDGE_S
+        left_s, pause_s = timeout_s, NUDGE_S
         while True:
-            for fd, event in self._poll.poll(wait_ms if has_nudged else NUDGE_S * 1e3):
+            for fd, event in self._poll.poll(min(left_s, pause_s) * 1e3):
                 self._attend(fd, event, replies)
             for hand in self._started.ended() if self._started else ():
                 self._read(hand, replies)
             if replies or timeout_s <= 0:
                 return replies
-            wait_ms = (until - time.monotonic()) * 1e3
-            if wait_ms <= 0:
+            left_s = until - time.monotonic()
+            if left_s <= 0:
                 return replies
-            if not has_nudged:
-                has_nudged = True
-                self._nudge()
+            self._nudge()
+            pause_s *= 2
 
     def _nudge(self) -> None:
         """Have workers send the answers that they hold, where they are at something that takes longer than those did."""
@@ -216,9 +215,9 @@ class ProcessLane:
                 return
 
     def _reply(self, hand: Hand, record: wire.Record) -> Got:
+        hand.slots.remove(record.slot)
         for _ in record.tickets:
             hand.asked.popleft()
-        hand.slots.remove(record.slot)
         payloads = self._freight.payloads(record, hand.unpacker, hand.number, hand.kept)
         return Got(
             hand.number, record.source, record.tickets, payloads, record.make_s, record.cpu_s, record.began_s, record.cross_s)

@@ -107,7 +107,8 @@ class Pump:
         if not desk.window.has_waiting:
             return
         now_s = self.clock()
-        for worker, asks in desk.window.assign(desk.meter.makers(desk.window)).items():
+        together = desk.meter.at_a_time(desk.window)
+        for worker, asks in desk.window.assign(desk.meter.makers(desk.window, together), together).items():
             if self._open_asks(worker) == len(asks):
                 self._silence.asked(worker, now_s)
             self.lane.send(worker, asks)

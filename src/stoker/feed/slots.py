@@ -79,7 +79,7 @@ class SlotTable:
 
     @property
     def in_use(self) -> int:
-        """Slots that ever held a batch."""
+        """Slots that were ever taken."""
         return self._fresh
 
     def check(self) -> None:

@@ -68,7 +68,7 @@ def pack_source(source: Any) -> tuple[bytes, list[memoryview]]:
 
 
 def pack_items(asks: Sequence[Ask], slots: Sequence[int]) -> bytes:
-    """Asks with the items that were pulled for them, each a pickle of its own: one that cannot be unpickled is no matter of the others.
+    """Asks with the items that were pulled for them, each a pickle of its own, and slots: one that cannot be had is no matter of others.
 
     In the place of one that cannot travel goes the error that says so.
     """

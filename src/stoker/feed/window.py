@@ -88,25 +88,22 @@ class Window:
         self.passing = None
         self.next_new = self.next_out = self.next_out + 1
 
-    def assign(self, makers: int = 0) -> dict[int, list[Ask]]:
+    def assign(self, makers: int = 0, together: int = 1) -> dict[int, list[Ask]]:
         """Give every waiting ticket to the worker that has the fewest; asks by worker, in order.
 
         Args:
-            makers: give them all to one of so many workers, in one message; for batches that cost less than a message.
+            makers: how many workers are asked; 0 for all that are active.
+            together: give so many that follow each other to one worker; for batches that cost less than a message.
         """
         given: dict[int, list[Ask]] = {}
-        owner = self._least_busy(makers) if makers and self.owner is None else self.owner
-        if owner is not None:
-            if self._waiting:
-                self._assigned[owner].extend(self._waiting)
-                given[owner] = list(map(self._asks.__getitem__, self._waiting))
-                self._waiting.clear()
-            return given
-        while self._waiting:
-            ticket = self._waiting.popleft()
-            worker = self._least_busy(self.active)
-            self._assigned[worker].append(ticket)
-            given.setdefault(worker, []).append(self._asks[ticket])
+        waiting, self._waiting = list(self._waiting), deque()
+        if self.owner is not None:
+            together = len(waiting)
+        for first in range(0, len(waiting), max(1, together)):
+            tickets = waiting[first:first + together]
+            worker = self._least_busy(makers or self.active) if self.owner is None else self.owner
+            self._assigned[worker].extend(tickets)
+            given.setdefault(worker, []).extend(map(self._asks.__getitem__, tickets))
         return given
 
     def assign_one(self) -> Ask | None:

@@ -18,11 +18,8 @@ from stoker.feed.messages import Ask, Refused, new_asks
 from stoker.outcome import failure
 
 FRAME = struct.Struct("<cQ")
-ASK = struct.Struct("<IQQqQ")
-"""Source, ticket, pass, index and seed; asks travel column by column."""
-COUNT = struct.Struct("<I")
-"""Of asks, before them; slots come after them."""
-SLOT = struct.Struct("<I")
+COUNTS = struct.Struct("<II")
+"""Of asks and of slots, before them. Asks travel column by column: source, ticket, pass, index and seed."""
 HEAD = struct.Struct("<BIQidIIQ")
 """Outcome, source, slot, template, CPU seconds, number of answers, number of offsets, bytes that follow."""
 
@@ -59,13 +56,14 @@ def frame(kind: bytes, body: bytes) -> bytes:
 def pack_asks(asks: Sequence[Ask], slots: Sequence[int]) -> bytes:
     """Asks, and more slots for answers, as one frame."""
     sources, tickets, passes, indices, seeds, _ = zip(*asks, strict=True)
-    return frame(ASKS, _columns(len(asks), len(slots)).pack(len(asks), *sources, *tickets, *passes, *indices, *seeds, *slots))
+    counts = len(asks), len(slots)
+    return frame(ASKS, COUNTS.pack(*counts) + _columns(*counts).pack(*sources, *tickets, *passes, *indices, *seeds, *slots))
 
 
 def unpack_asks(body: bytes) -> tuple[list[Ask], Sequence[int]]:
     """The asks and slots of ``pack_asks``, without items."""
-    count = COUNT.unpack_from(body)[0]
-    _, *fields = _columns(count, (len(body) - COUNT.size - count * ASK.size) // SLOT.size).unpack(body)
+    count, slots = COUNTS.unpack_from(body)
+    fields = _columns(count, slots).unpack_from(body, COUNTS.size)
     columns = [fields[place:place + count] for place in range(0, 5 * count, count)]
     return new_asks(zip(*columns, repeat(None), strict=False)), fields[5 * count:]
 
@@ -88,7 +86,7 @@ def _unpacked(ask: Ask) -> Any:
 
 @lru_cache
 def _columns(count: int, slots: int) -> struct.Struct:
-    return struct.Struct(f"<I{count}I{count}Q{count}Q{count}q{count}Q{slots}I")
+    return struct.Struct(f"<{count}I{count}Q{count}Q{count}q{count}Q{slots}I")
 
 
 def pack_record(record: Record) -> bytes:

@@ -129,7 +129,7 @@ def _times(measured: Measured) -> Iterator[Finding]:
 
 
 def _stream(measured: Measured) -> Iterator[Finding]:
-    if measured.kind == "stream":
+    if measured.kind in ("stream", "parallel_map"):
         yield Finding(
             "consumed", "note", f"{measured.drawn} items were drawn from this iterator, and are gone from it", measured.label,
             "Profile the function that makes it, or make a new one to train from.")

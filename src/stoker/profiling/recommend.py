@@ -13,7 +13,7 @@ import math
 from stoker.feed.advice import GIL_HELD, per_s
 from stoker.feed.load import IDLE_CPU
 from stoker.feed.meter import QUICK_S
-from stoker.profiling.record import Measured, Recommendation, Run
+from stoker.profiling.record import QUEUE, Measured, Recommendation, Run
 
 NEAR_BEST = 0.85
 CONTRADICTED = 0.6
@@ -36,7 +36,8 @@ def _call(measured: Measured, workers: int, processes: bool) -> str:
     verb = "predict" if "predict" in measured.form.text else "fit"
     endless = measured.kind == "stream" or (measured.kind != "indexed" and measured.length is None and measured.ended_after is None)
     steps = (", steps=..." if verb == "predict" else ", steps_per_epoch=...") if endless or measured.kind == "parallel_map" else ""
-    return f"stoker.{verb}(model, source{steps}, workers={workers}{', processes=True' if processes else ''})"
+    ways = f"workers={workers}{', processes=True' if processes else ''}{f', max_queue_size={2 * workers}' if 2 * workers > QUEUE else ''}"
+    return f"stoker.{verb}(model, source{steps}, {ways})"
 
 
 def holds_gil(measured: Measured) -> bool | None:

@@ -10,6 +10,9 @@ from typing import Literal
 
 Level = Literal["fault", "note"]
 
+QUEUE = 10
+"""The ``max_queue_size`` of a call that says none; more where there are more workers than half of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Leaf:

@@ -18,7 +18,7 @@ from typing import Any
 from stoker.errors import StokerWarning, WorkerHung
 from stoker.feed.feed import Feed
 from stoker.profiling.budget import START_PATIENCE_S
-from stoker.profiling.record import Run
+from stoker.profiling.record import QUEUE, Run
 
 LEAST_RUN_S, MOST_RUN_S = 0.2, 1.0
 START_S = 0.35
@@ -30,7 +30,6 @@ MOST_ITEMS = 10_000_000
 PATIENCE_S = 3.0
 """How long a worker that has made a batch may be silent."""
 TIMES_WORST = 10
-QUEUE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ def _empty(feed: Feed, rung: Rung, length_s: float, patience_s: float, clock: Ca
     batches = feed.epoch(MOST_ITEMS)
     for _ in range(rung.workers):
         if next(batches, None) is None:
-            return Run(rung.lane, rung.workers, error="the stream ended")
+            raise _TooSlow("the stream has ended")
     feed.timeout_s = patience_s  # each worker has started
     feed.meter.take()
     cpu_s = thread_time()

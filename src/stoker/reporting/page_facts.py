@@ -74,7 +74,7 @@ class Facts:
     @property
     def status(self) -> tuple[bool, str]:
         """Whether all was done that was asked for, and how the run ended, in words."""
-        done = self.epochs[-1] if self.epochs else 0
+        done = self.epochs[-1] if self.epochs else self.run.arguments.get("initial_epoch", 0) if self.run is not None else 0
         of = "" if self.asked is None else f" of {self.asked}"
         reason = self.records[-1].reason if self.records else ALL_RUN
         if reason != ALL_RUN:
