@@ -387,6 +387,16 @@ def test_quick_batches_are_made_by_no_more_workers_than_have_a_core(lane, make_u
     assert (makers(), meter.look().makers) == (0, 3), "once batches are worth a message each"
 
 
+@pytest.mark.parametrize(("bound", "expected"), [(10, 1), (64, 2)])
+def test_longer_messages_are_worth_a_worker_more(bound, expected):
+    now = [0.0]
+    meter, window = Meter("processes", 2, lambda: now[0], 2), Window(bound, 2)
+    meter.made(Got(0, 0, range(10), [None] * 10, [106e-6] * 10, 0.0, [0.0] * 10, [0.0] * 10))
+    meter.taken_together([Ask(0, ticket, 0, ticket, 0) for ticket in range(10)], window)
+    now[0] = 10 * 48e-6
+    assert meter.makers(window, meter.at_a_time(window)) == expected
+
+
 def test_batches_that_are_taken_together_are_counted_one_by_one():
     meter, window = Meter("threads", 1, lambda: 0.0), Window(4, 1)
     meter.taken_together([Ask(0, ticket, 0, ticket + 5, 0) for ticket in range(3)], window)

@@ -24,8 +24,8 @@ TRIVIAL_S = 20e-6
 each other's way."""
 WANT = 0.25
 """A consumer that waits for a larger share of its time uses batches as fast as they are made."""
-SHARED = 0.75
-"""What cores give to more processes than they are, which wait for one another in turn: the rest goes into waking up."""
+WAKING_S = 0.55e-3
+"""Core time that each message costs where there are more processes than cores: they wait for one another in turn, and wake up."""
 KEPT = 2000
 """So many of the latest batches of a stretch are in its timeline."""
 PROBES = 32
@@ -336,7 +336,7 @@ class Meter:
         if spare < window.active:
             make_s = (self._make_s + self._cross_s) / self._made
             own_s = (self.clock() - self._began - self.wait_s) / self.batches
-            if make_s <= spare * max(own_s, (make_s + own_s) / (SHARED * self._cores)):
+            if make_s <= spare * max(own_s, (make_s + own_s + WAKING_S / together) / self._cores):
                 self._few = spare
         return self._few or window.active
 
