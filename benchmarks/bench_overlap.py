@@ -15,14 +15,14 @@ TensorFlow 2.21.0::
     jax        numpy                 12.2    13.1               1.00               1.02               0.99               1.07
     jax        small numpy           12.2    12.3               1.04               1.12               1.03               1.11
     jax        holds the GIL         12.2    10.9               1.22               1.09               0.94               0.99
-    torch      sleeps                11.6    11.8               1.17               1.12               1.10               2.66
-    torch      numpy                 11.6    11.1               1.18               1.06               1.21               2.46
-    torch      small numpy           11.6    11.7               1.27               1.29               1.20               2.69
-    torch      holds the GIL         11.6    10.8               1.24               2.14               1.24               2.77
-    tensorflow sleeps                 8.1     8.3               1.00               1.00               0.94               1.16
-    tensorflow numpy                  8.1     8.3               1.04               1.03               0.96               1.24
-    tensorflow small numpy            8.1     8.1               0.95               1.10               0.99               1.41
-    tensorflow holds the GIL          8.1     8.5               1.46               2.05               1.13               1.63
+    torch      sleeps                 8.9     9.2               1.07               1.01               0.95               2.58
+    torch      numpy                  8.9     8.6               1.01               0.99               1.04               2.29
+    torch      small numpy            8.9     9.1               1.02               1.27               1.00               2.49
+    torch      holds the GIL          8.9     8.4               1.06               1.88               1.04               2.61
+    tensorflow sleeps                 9.2     9.5               1.01               1.01               0.99               1.15
+    tensorflow numpy                  9.2     9.9               1.02               1.02               0.99               1.18
+    tensorflow small numpy            9.2     9.2               1.04               1.25               1.01               1.43
+    tensorflow holds the GIL          9.2     8.3               0.92               1.22               1.04               1.32
 
 In quieter hours a thread beside a step on JAX took 1.00 (sleeps), 1.04 (numpy) and 1.05 (holds the GIL), on PyTorch 0.99, 1.05 and 1.2, on
 TensorFlow 1.01, 1.02 and 1.03. What two processes that share nothing take shows how much of the rest is the machine's.

@@ -192,3 +192,30 @@ def test_more_workers_than_the_queue_has_room_for_are_told_so(machine):
     told = verdict(train(machine(), slow, STEP_S, workers=17)[-1])
     assert "max_queue_size=10 has work for no more than so many of the 17: max_queue_size=34 would keep all busy" in told.text
     assert train(machine(), slow, STEP_S, workers=17, max_queue_size=34)[-1].wait_share < 0.05
+
+
+def test_processes_are_not_advised_where_they_were_just_refused(monkeypatch):
+    class Camera(Priced):
+        def __reduce__(self):
+            raise TypeError("a camera cannot be pickled")
+
+    machine = build(monkeypatch)
+    usual = train(machine, Priced(HOLDS), STEP_S, workers=2)[-1]
+    assert verdict(usual).processes is True
+    monkeypatch.setattr("stoker.feed.processes.ProcessLane", lambda workers, bound: Refusing())
+    with pytest.warns(stoker.StokerWarning, match="camera"):
+        found = verdict(train(machine, Camera(HOLDS), STEP_S, workers=2, processes=True)[-1])
+    assert found.processes is None and "the source holds the GIL, and it could not go to processes: let it travel" in found.text
+
+
+class Refusing:
+    """Takes no source."""
+
+    name = "processes"
+    workers = 2
+
+    def add_source(self, key, source):
+        raise stoker.NotPicklable("a camera", got="Camera", expected="attributes", where="here", remedy="None.")
+
+    def close(self):
+        pass

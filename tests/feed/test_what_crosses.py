@@ -81,6 +81,27 @@ def test_a_source_that_cannot_travel_any_more_after_a_pass_goes_on_on_threads():
         assert seen == [0, 1, 2, 3, 4] and feed.meter.look().lane == "threads"
 
 
+@pytest.mark.parametrize("free", [100_000, 10_000_000])
+def test_arrays_that_there_is_no_memory_to_share_stay_on_threads(free, monkeypatch, recwarn):
+    class Data(stoker.Sequence):
+        def __init__(self):
+            self.x = np.arange(100_000.0)
+
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            return self.x[index:index + 2]
+
+    monkeypatch.setattr("stoker.feed.shipping.WEIGHED_BYTES", 500_000)
+    monkeypatch.setattr("stoker.feed.shipping.free_bytes", lambda: free)
+    with stoker.Feed(Data(), workers=2, processes=True) as feed:
+        assert [batch.tolist() for batch in feed] == [[n, n + 1] for n in range(4)]
+        assert feed.meter.lane == ("threads" if free < 800_000 else "processes")
+    texts = [str(warning.message) for warning in recwarn if warning.category is stoker.StokerWarning]
+    assert len(texts) == (free < 800_000) and all("0.0008 GB of arrays" in text and "mmap_mode" in text for text in texts)
+
+
 def test_search_paths_that_are_no_text_and_long_command_lines_go_along(monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path, pathlib.Path("/nowhere")])
     monkeypatch.setattr(sys, "argv", ["train.py", *(f"/data/images/{number:09}.jpeg" for number in range(40_000))])

@@ -209,6 +209,8 @@ def _processes_instead(figures: FeedFigures, load: Load, facts: str, cores: int 
     seen = "the source holds the GIL"
     if figures.gil_share is None:
         seen = "the source computes, and threads take turns where it holds the GIL"
+    if figures.is_refused:
+        return Verdict(f"{facts}; {seen}, and it could not go to processes: let it travel, or {CHEAPER}", "input")
     if plan.keeps_up:
         return Verdict(
             f"{facts}; {seen}: processes would give ~{times(plan.gain)}x, and {plan.workers} would keep up ({AS_PROCESSES})", "input",

@@ -150,6 +150,7 @@ class Feed:
         self.meter = Meter(lane.name, lane.workers if ahead else 0, perf_counter)
         self.meter.single_owner = self.source.single_owner
         self.meter.max_queue_size = 0 if self.options.auto else self.options.max_queue_size
+        self.meter.is_refused = self.options.processes and lane.name == "threads"
         self._here = None if ahead else Here(self._supply, self._pump, self.meter)
         if self.options.auto:
             self.adaptation = Adaptation(self.window, self.meter, most=lane.workers, may_fork=HAS_FORK)
@@ -240,7 +241,7 @@ class Feed:
             warn(f"{error} It runs on threads instead.")
             self.window.change_ready(lane.unpack)
             self._pump = self._hub.move_to_threads(self._key, self)
-            self.meter.lane = self._pump.lane.name
+            self.meter.lane, self.meter.is_refused = self._pump.lane.name, True
 
     def _part_from_source(self) -> None:
         """``on_epoch_end`` may shuffle in place what batches that are ready, or in use, are views of."""

@@ -107,6 +107,7 @@ class FeedFigures:
         auto_limit: what kept a feed that chooses its workers itself from having more; empty where nothing did.
         few: so many of the workers are asked for batches, where the others would have no core beside the consumer; 0 for all.
         max_queue_size: batches in flight or ready at once, at most; 0 where the feed chooses that too.
+        is_refused: whether processes were asked for, and could not be had for this source.
     """
 
     lane: str
@@ -130,6 +131,7 @@ class FeedFigures:
     auto_limit: str = ""
     few: int = 0
     max_queue_size: int = 0
+    is_refused: bool = False
 
     @property
     def wait_share(self) -> float:
@@ -174,6 +176,7 @@ class Meter:
         self.auto_limit = ""
         self.single_owner = False
         self.max_queue_size = 0
+        self.is_refused = False
         self.clock = clock
         self._few = 0
         self._cores = cores
@@ -356,7 +359,7 @@ class Meter:
             self.lane, self.workers, self.batches, self.clock() - self._began, self.wait_s, self._make_s, self._cpu_s,
             self._made, self._cross_s, self._held / self._probes if self._probes >= FEWEST_PROBES else None, self.is_auto, self._deaths,
             self._last_death, self.single_owner, self._slots_s, self._longest_s, ran_s, queued_s, self.auto_limit, self._few,
-            self.max_queue_size)
+            self.max_queue_size, self.is_refused)
 
     def timeline(self) -> Timeline:
         """The latest batches of this stretch."""

@@ -10,14 +10,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stoker.errors import NotPicklable
 from stoker.feed import wire
 from stoker.feed.arena import Cargo
 from stoker.feed.travel import pack_source
+from stoker.machine import free_bytes
 from stoker.source.protocol import Source
 
 MOST_BLOCKS = 8
 """A source that lies in more blocks is sent anew as a whole."""
 COMPARED_BYTES = 1 << 20
+WEIGHED_BYTES = 64 << 20
+"""What is to be copied is compared with the memory that is free from this size on."""
 
 
 class Place(NamedTuple):
@@ -36,7 +40,7 @@ class Shipment:
         source: the source.
 
     Raises:
-        NotPicklable: the source cannot travel.
+        NotPicklable: the source cannot travel, or there is no memory for the copy of its arrays that workers share.
     """
 
     def __init__(self, key: int, source: Source) -> None:
@@ -51,18 +55,26 @@ class Shipment:
 
     def _load(self, pickled: bytes, large: list[memoryview]) -> list[int]:
         """Put everything into one new block."""
-        cargo, offsets = Cargo.of([memoryview(pickled), *large])
-        block = self._add(cargo)
+        block, offsets = self._add([memoryview(pickled), *large])
         self._at = Place(block, 0, len(pickled))
         self._places = [Place(block, offset, part.nbytes) for offset, part in zip(offsets[1:], large, strict=True)]
         self._pickled = pickled
         self._drop_unused()
         return [block]
 
-    def _add(self, cargo: Cargo) -> int:
+    def _add(self, parts: list[memoryview]) -> tuple[int, list[int]]:
+        """A new block of these parts, and where each lies in it."""
+        size = sum(part.nbytes for part in parts)
+        room = free_bytes() if size >= WEIGHED_BYTES else None
+        if room is not None and size > room:
+            raise NotPicklable(
+                "there is no memory for the copy of a source that worker processes share", got=f"{size / 1e9:.2g} GB of arrays",
+                expected=f"no more than the {room / 1e9:.2g} GB that are free", where=self._source.label,
+                remedy="Open the data in each worker when it is first needed (np.load(path, mmap_mode='r')), or use threads.")
+        cargo, offsets = Cargo.of(parts)
         self._blocks += 1
         self._cargo[self._blocks] = cargo
-        return self._blocks
+        return self._blocks, offsets
 
     def _drop_unused(self) -> None:
         used = {place.block for place in (self._at, *self._places) if place is not None}
@@ -82,8 +94,7 @@ class Shipment:
         if len({place.block for place in kept if place}) + 1 > MOST_BLOCKS:
             return self._load(pickled, large)
         moved = [part for part, place in zip(large, kept, strict=True) if place is None]
-        cargo, offsets = Cargo.of([memoryview(pickled), *moved])
-        block = self._add(cargo)
+        block, offsets = self._add([memoryview(pickled), *moved])
         fresh = iter([Place(block, offset, part.nbytes) for offset, part in zip(offsets[1:], moved, strict=True)])
         self._places = [place or next(fresh) for place in kept]
         self._at = Place(block, 0, len(pickled))
