@@ -189,3 +189,50 @@ def test_a_functional_file_and_json_of_keras_2_load(tmp_path):
     np.testing.assert_allclose(model.predict(X), X @ KERNEL + 1, rtol=1e-5)
     assert model_from_json(json.dumps({"class_name": "Sequential", "config": [old_dense("d", 3, batch_input_shape=[None, 4])]})
                            ).output_shape == (None, 3)
+
+
+# what TensorFlow's Keras 2 wrote beside that
+
+def sequential(*layers):
+    """A model as JSON of Keras 2, of pairs of a class and its config."""
+    return json.dumps({"class_name": "Sequential", "config": {"name": "s", "layers": [
+        {"class_name": kind, "config": {"name": f"layer_{place}", "trainable": True, "dtype": "float32", **config}}
+        for place, (kind, config) in enumerate(layers)]}})
+
+
+GATES = {"units": 2, "activation": "tanh", "use_bias": True, "time_major": False, "implementation": 2, "return_sequences": True}
+
+
+def test_words_of_tensorflows_keras_2_that_say_nothing_are_left_out():
+    text = sequential(("LSTM", {**GATES, "recurrent_activation": "hard_sigmoid", "batch_input_shape": [None, 3, 2]}),
+                      ("GRU", {**GATES, "recurrent_activation": "sigmoid", "reset_after": True}), ("SimpleRNN", GATES))
+    model = model_from_json(text)
+    assert model.output_shape == (None, 3, 2) and model.layers[0].recurrent_activation is keras.activations.hard_sigmoid
+    unused = {"kernel_initializer": SPREAD, "kernel_regularizer": None, "kernel_constraint": None}
+    text = sequential(("DepthwiseConv2D", {"kernel_size": [3, 3], "groups": 1, "batch_input_shape": [None, 8, 8, 2]}),
+                      ("Conv2DTranspose", {"filters": 2, "kernel_size": [3, 3], "groups": 1, "output_padding": None}),
+                      ("SeparableConv2D", {"filters": 2, "kernel_size": [3, 3], "groups": 1, **unused}))
+    assert model_from_json(text).output_shape == (None, 6, 6, 2)
+
+
+def test_words_of_tensorflows_keras_2_that_say_something_else_are_an_error():
+    first = {"batch_input_shape": [None, 4, 4]}
+    for text, said in ((sequential(("LSTM", {**GATES, "time_major": True, **first})), r"LSTM\(time_major=True\).*swapaxes"),
+                       (sequential(("Conv1DTranspose", {"filters": 2, "kernel_size": 3, "groups": 2, **first})), r"groups=2.*Split")):
+        with pytest.raises((stoker.compat.NotInKeras3, TypeError), match=said):
+            model_from_json(text)
+
+
+def test_layers_within_layers_of_keras_2_are_read():
+    inner = {"class_name": "LSTM", "config": {
+        **GATES, "name": "inner", "trainable": True, "recurrent_activation": "hard_sigmoid", "batch_input_shape": [None, 3, 2]}}
+    text = sequential(("Bidirectional", {"layer": inner, "merge_mode": "sum", "batch_input_shape": [None, 3, 2]}),
+                      ("TimeDistributed", {"layer": old_dense("d", 4)}),
+                      ("TimeDistributed", {"layer": {"class_name": "Sequential", "config": [
+                          old_dense("e", 5, activation="hard_sigmoid", batch_input_shape=[None, 4])]}}))
+    model = model_from_json(text)
+    assert model.output_shape == (None, 3, 5)
+    both, _, last = model.layers
+    for layer in (both.forward_layer, both.backward_layer):
+        assert layer.recurrent_activation is keras.activations.hard_sigmoid
+    assert last.layer.layers[0].activation is keras.activations.hard_sigmoid

@@ -13,9 +13,9 @@ from typing import Any
 from keras import Sequential, config, initializers, layers, ops, tree
 from keras.layers import InputLayer
 
-from stoker.compat.lost import Lost
+from stoker.compat.lost import Lost, fail
 from stoker.compat.patching import before_init, wrap
-from stoker.compat.positions import ALWAYS_OLD, SIZE_WORDS, always_old, initializer, old_positions, through_tensorflow, whole
+from stoker.compat.positions import ALWAYS_OLD, OLD, SIZE_WORDS, given_besides, initializer, old_positions, through_tensorflow, whole
 from stoker.compat.spelling import Rule, translate
 from stoker.compat.tell import Teller
 
@@ -45,6 +45,8 @@ RECURRENT: dict[str, Rule] = COMMON | {
     "U_regularizer": "recurrent_regularizer", "dropout_W": "dropout", "dropout_U": "recurrent_dropout", "consume_less": None,
     "input_length": None, "implementation": None, "forget_bias_init": ("unit_forget_bias", lambda value: value in ("one", "ones")),
 }
+GATES: dict[str, Rule] = {word: RECURRENT[word] for word in (
+    "inner_init", "inner_activation", "U_regularizer", "dropout_W", "dropout_U", "forget_bias_init", "consume_less")}
 SPATIAL: dict[str, Rule] = {"dim_ordering": ("data_format", data_format)}
 NORM: dict[str, Rule] = {
     "beta_init": "beta_initializer", "gamma_init": "gamma_initializer", "beta_regularizer": "beta_regularizer", "mode": None,
@@ -64,8 +66,7 @@ RULES: dict[str, dict[str, Rule]] = {
     "LSTM": RECURRENT, "GRU": RECURRENT, "SimpleRNN": RECURRENT,
     "BatchNormalization": NORM, "RepeatVector": {}, "LeakyReLU": {"alpha": "negative_slope"},
     "PReLU": {"init": ("alpha_initializer", initializer)}, "Reshape": {"dims": "target_shape"}, "Permute": {},
-    "Conv3DTranspose": CONV | {"output_shape": None}, "GlobalMaxPooling1D": {}, "ConvLSTM2D": CONV | {
-        "inner_init": ("recurrent_initializer", initializer), "inner_activation": "recurrent_activation"},
+    "Conv3DTranspose": CONV | {"output_shape": None}, "GlobalMaxPooling1D": {}, "ConvLSTM2D": CONV | GATES,
     "ZeroPadding3D": SPATIAL, "UpSampling3D": SPATIAL, "SpatialDropout3D": SPATIAL | {"p": "rate"}, "AlphaDropout": {"p": "rate"},
 }
 """Class -> what becomes of its old arguments."""
@@ -73,9 +74,25 @@ RULES: dict[str, dict[str, Rule]] = {
 NAMES = {
     "Convolution1D": "Conv1D", "Deconv2D": "Conv2DTranspose", "AtrousConvolution1D": "Conv1D", "AtrousConv2D": "Conv2D",
     "AtrousConv1D": "Conv1D", "Convolution3DTranspose": "Conv3DTranspose", "Deconvolution3D": "Conv3DTranspose",
-    "CuDNNLSTM": "LSTM", "CuDNNGRU": "GRU", "InputLayer": "InputLayer",
+    "InputLayer": "InputLayer",
 }
 """Old names of classes that are there under another."""
+
+CUDNN: dict[str, tuple[str, dict[str, Any]]] = {
+    "CuDNNLSTM": ("LSTM", {"recurrent_activation": "sigmoid"}),
+    "CuDNNGRU": ("GRU", {"recurrent_activation": "sigmoid", "reset_after": True}),
+}
+"""Classes that computed on CUDA alone -> the class that there is now, and what of its choices they had made."""
+
+GATED = frozenset({"LSTM", "GRU", "ConvLSTM2D"})
+"""Layers whose recurrent_activation has another default now."""
+
+UNMOVED: dict[str, tuple[Any, tuple[str, ...], str]] = {
+    "time_major": (False, ("RNN",), "Give the layer keras.ops.swapaxes(x, 0, 1), and leave the argument out."),
+    "groups": (1, ("DepthwiseConv1D", "DepthwiseConv2D", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose", "SeparableConv1D",
+                  "SeparableConv2D"), "Split the channels, and concatenate what a layer for each group gives."),
+}
+"""Arguments of TensorFlow's Keras 2 that Keras 3 has not -> what they always were, of which layers, and what to write for another value."""
 
 LOST = {
     "MaxoutDense": "Use Dense and Maximum.", "Highway": "Write it with Dense and Multiply.",
@@ -94,7 +111,10 @@ def complete(teller: Teller) -> None:
         if not hasattr(layers, old):
             setattr(layers, old, getattr(layers, new))
     for old, new in ALWAYS_OLD.items():
-        setattr(layers, old, always_old(old, getattr(layers, new)))
+        setattr(layers, old, given_besides(old, getattr(layers, new), {OLD: True}))
+    for old, (new, given) in CUDNN.items():
+        if not hasattr(layers, old):
+            setattr(layers, old, given_besides(old, getattr(layers, new), given))
     for name, remedy in LOST.items():
         if not hasattr(layers, name):
             setattr(layers, name, Lost(f"keras.layers.{name}", remedy))
@@ -112,6 +132,7 @@ def _old_layer(original: Callable[..., Any]) -> Callable[..., Any]:
     """What every layer took: shapes of its input, and weights to begin with."""
 
     def __init__(self: Any, *arguments: Any, **options: Any) -> None:
+        _drop_unmoved(self, options)
         shape = options.pop("input_shape", None)
         batch_shape, width, weights = (options.pop(name, None) for name in ("batch_input_shape", "input_dim", "weights"))
         rows = None if batch_shape is None else batch_shape[0]
@@ -130,6 +151,16 @@ def _old_layer(original: Callable[..., Any]) -> Callable[..., Any]:
             object.__setattr__(self, INITIAL, weights)
 
     return __init__
+
+
+def _drop_unmoved(layer: Any, options: dict[str, Any]) -> None:
+    """Take out arguments that Keras 3 has not, where they say what it does anyway."""
+    for word, (value, kinds, remedy) in UNMOVED.items():
+        if word not in options or not isinstance(layer, tuple(getattr(layers, kind) for kind in kinds)):
+            continue
+        given = options.pop(word)
+        if given != value:
+            fail(f"{type(layer).__name__}({word}={given!r})", remedy)
 
 
 def _rows_first(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -223,7 +254,7 @@ def _old_arguments(kind: str, rules: dict[str, Rule], teller: Teller) -> Callabl
             teller.tell(f"{kind}(stateful=True)", "Keras 3 on JAX begins every batch from zero; set KERAS_BACKEND=torch.")
         if kind == "GRU" and not through_tensorflow():
             options.setdefault("reset_after", False)  # the default of Keras 2.2, with which its weights load
-        if kind in ("LSTM", "GRU") and "recurrent_activation" not in options:
+        if kind in GATED and "recurrent_activation" not in options:
             teller.tell(kind, "recurrent_activation is 'sigmoid' by default, in Keras 2.2 it was 'hard_sigmoid'; write the one meant.")
         if options.get("kernel_initializer") is not None:
             options["kernel_initializer"] = initializer(options["kernel_initializer"])

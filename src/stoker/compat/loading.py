@@ -23,6 +23,7 @@ from keras.src.saving import serialization_lib
 from keras.src.saving.keras_saveable import KerasSaveable
 from keras.src.utils import python_utils
 
+from stoker.compat.hard_sigmoids import NEW, OF_OLD, meaning
 from stoker.compat.patching import wrap
 from stoker.compat.tell import Teller
 
@@ -30,6 +31,12 @@ SPECIAL = ("accuracy", "acc", "crossentropy", "ce")
 """Metrics whose meaning depends on the model: ``compile`` takes them as they are."""
 
 MARK = "stoker>operation>"
+
+WITHIN = frozenset({"layer", "backward_layer", "cell"})
+"""What in a layer's config is a layer: of TimeDistributed, Bidirectional and RNN."""
+
+UNUSED = ("kernel_initializer", "kernel_regularizer", "kernel_constraint")
+"""What TensorFlow's Keras 2 wrote of separable convolutions, which have a depthwise and a pointwise kernel in the place of that one."""
 
 
 def complete(teller: Teller) -> None:
@@ -67,7 +74,7 @@ def load_h5(path: Path, custom_objects: Any, compile: bool, teller: Teller) -> A
         if text is None:
             raise ValueError(f"{path} holds weights and no model: build the model and call load_weights({str(path)!r})")
         with serialization_lib.SafeModeScope(tell_code(text, teller)), keras.saving.custom_object_scope(known):
-            model = model_from(json.loads(text), known)
+            model = model_from(json.loads(text), known, is_new=_version(file) not in ("1", "2"))
         legacy_h5_format.load_weights_from_hdf5_group(file["model_weights"], model)
         training = _text(file.attrs.get("training_config"))
         if compile and training is not None:
@@ -77,16 +84,27 @@ def load_h5(path: Path, custom_objects: Any, compile: bool, teller: Teller) -> A
     return model
 
 
-def model_from(config: dict[str, Any], custom_objects: Mapping[str, Any]) -> Any:
-    """A model from the config that Keras 1 and 2 wrote, and Keras 3 into HDF5 files."""
+def model_from(config: dict[str, Any], custom_objects: Mapping[str, Any], is_new: bool = False) -> Any:
+    """A model from the config that Keras 1 and 2 wrote, and Keras 3 into HDF5 files.
+
+    Args:
+        config: the config.
+        custom_objects: the script's own classes and functions, by name.
+        is_new: Keras 3 wrote it.
+    """
     from keras.src.legacy.saving import saving_options
 
     with saving_options.keras_option_scope(use_legacy_config=True):
-        return saving_utils.model_from_config(_modern(config), custom_objects={**_operations(), **custom_objects})
+        return saving_utils.model_from_config(_modern(config, is_new), custom_objects={**_operations(), **custom_objects})
 
 
 def _text(value: Any) -> str | None:
     return value.decode("utf-8") if isinstance(value, bytes) else value
+
+
+def _version(file: Any) -> str:
+    """The first number of the version of Keras that wrote a file."""
+    return str(_text(file.attrs.get("keras_version")) or "1")[0]
 
 
 def tell_code(text: str, teller: Teller) -> bool:
@@ -97,14 +115,14 @@ def tell_code(text: str, teller: Teller) -> bool:
     return not holds_code
 
 
-def _modern(config: Any) -> Any:
+def _modern(config: Any, is_new: bool) -> Any:
     """A config of a model, with that of every layer, as Keras 3 reads it."""
     inner = config.get("config")
     if isinstance(inner, list):  # Sequential models before Keras 2.2
         inner = {"name": "sequential", "layers": inner}
     if not isinstance(inner, dict) or "layers" not in inner:
-        return _modern_layer(config)
-    made = [_modern({**layer}) for layer in inner["layers"]]
+        return _modern_layer(config, is_new)
+    made = [_modern({**layer}, is_new) for layer in inner["layers"]]
     if config["class_name"] == "Sequential":
         made = _with_input(inner["layers"][0], made)
     return {**config, "config": {**inner, "layers": made}}
@@ -121,16 +139,28 @@ def _with_input(first: dict[str, Any], layers: list[Any]) -> list[Any]:
     return [entry, *layers]
 
 
-def _modern_layer(config: dict[str, Any]) -> dict[str, Any]:
-    own = dict(config["config"])
+def _modern_layer(config: dict[str, Any], is_new: bool) -> dict[str, Any]:
+    own = meaning(config["config"], NEW) if is_new else dict(config["config"])
     kind = config["class_name"]
     shape = own.pop("batch_input_shape", None)
     if kind == "InputLayer":
         own = {"batch_shape": shape or own.get("batch_shape"), "dtype": own.get("dtype") or "float32", "name": own["name"]}
-    if "layer" in own and isinstance(own["layer"], dict):  # TimeDistributed and Bidirectional
-        own["layer"] = _modern({**own["layer"]})
+    for part in WITHIN & own.keys():
+        if isinstance(own[part], dict) and "class_name" in own[part]:
+            own[part] = _inner(_modern({**own[part]}, is_new))
+    if kind in ("SeparableConv1D", "SeparableConv2D"):
+        own = {word: value for word, value in own.items() if word not in UNUSED}
     is_operation = "trainable" not in own and kind != "InputLayer" and kind in _kinds()
     return {**config, "class_name": f"{MARK}{kind}" if is_operation else kind, "config": own}
+
+
+def _inner(config: dict[str, Any]) -> dict[str, Any]:
+    """A layer within another with the module of its class, without which Keras 3 does not find it there."""
+    kind = "Model" if config["class_name"] == "Functional" else config["class_name"]
+    module = next((module for module in (keras.layers, keras) if hasattr(module, kind)), None)
+    if "module" in config or module is None:
+        return config
+    return {**config, "class_name": kind, "module": module.__name__, "config": meaning(config["config"], OF_OLD)}
 
 
 def _operations() -> dict[str, Any]:
@@ -191,8 +221,7 @@ def _restore_optimizer(file: Any, model: Any, teller: Teller) -> None:
         return
     model.optimizer.build(model.trainable_variables)
     saved = [np.asarray(value) for value in legacy_h5_format.load_optimizer_weights_from_hdf5_group(file)]
-    version = str(_text(file.attrs.get("keras_version")) or "1")
-    values = _old_state(saved, model) if version[0] in "12" else saved
+    values = _old_state(saved, model) if _version(file) in ("1", "2") else saved
     variables = model.optimizer.variables
     if [tuple(value.shape) for value in values] != [tuple(variable.shape) for variable in variables]:
         teller.tell("load_model", "the state of the optimizer in the file is not that of Keras 3's; training goes on with a fresh one.")

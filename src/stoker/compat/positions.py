@@ -8,7 +8,6 @@ Rules: a kernel size read from ``Conv2D(n, rows, columns)`` is told; ``Convoluti
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ from typing import Any
 import numpy as np
 from keras import initializers
 
+from stoker.compat.meant import takes_tensorflows
 from stoker.compat.tell import Teller, script_place
 
-SIZES = {"Conv2D": 2, "Conv3D": 3, "Conv2DTranspose": 2, "SeparableConv2D": 2, "Conv3DTranspose": 3}
+SIZES = {"Conv2D": 2, "Conv3D": 3, "Conv2DTranspose": 2, "SeparableConv2D": 2, "Conv3DTranspose": 3, "ConvLSTM2D": 2}
 """Convolutions whose kernel sizes Keras 1 took as that many numbers after the filters."""
 
 SIZE_WORDS = frozenset({
@@ -52,8 +52,14 @@ def whole(value: Any) -> Any:
     return int(value) if is_whole else value
 
 
-def always_old(name: str, kind: Any) -> Any:
-    """A name for a class under which its arguments by position have Keras 1's meaning; what it makes are instances of the class."""
+def given_besides(name: str, kind: Any, given: dict[str, Any]) -> Any:
+    """A name for a class under which it is given arguments that the script does not name; what it makes are instances of the class.
+
+    Args:
+        name: the name.
+        kind: the class.
+        given: the arguments.
+    """
 
     class Named(type(kind)):  # type: ignore[misc]
         def __instancecheck__(cls, layer: Any) -> bool:
@@ -61,7 +67,7 @@ def always_old(name: str, kind: Any) -> Any:
 
         def __call__(cls, *arguments: Any, **options: Any) -> Any:
             if cls is made:
-                return kind(*arguments, **options, **{OLD: True})
+                return kind(*arguments, **{**given, **options})
             return super().__call__(*arguments, **options)
 
     made = Named(name, (kind,), {"__doc__": kind.__doc__, "__module__": kind.__module__})
@@ -79,8 +85,7 @@ def _takes_tensorflows(filename: str) -> bool:
         text = Path(filename).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
-    of_its_own = re.search(r"^\s*(from|import)\s+keras\b", text, re.MULTILINE)
-    return not of_its_own and bool(re.search(r"tensorflow\S*\s+import\s+keras|tensorflow\S*\.keras|\btf\.keras", text))
+    return takes_tensorflows(text)
 
 
 def old_positions(kind: str, arguments: tuple[Any, ...], options: dict[str, Any], teller: Teller) -> tuple[Any, ...]:
