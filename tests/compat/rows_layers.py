@@ -203,3 +203,18 @@ def test_layers_that_are_popped_are_out_of_the_list_and_told():
     with pytest.warns(stoker.compat.CompatWarning, match=r"model\.layers\[-2\]"):
         model.layers.pop()
     assert model.layers[-1].name == "a" and Model(model.input, Dense(5)(model.layers[-1].output)).output_shape == (None, 5)
+
+
+# functions that are classes or modules now
+
+def test_factors_that_l1_l2_is_not_given_are_what_they_were():
+    from keras import regularizers
+    from keras.regularizers import L1L2, l1_l2, l1l2
+
+    with pytest.warns(stoker.compat.CompatWarning, match=r"0\.01.*write l1_l2\("):
+        made = l1_l2()
+    factors = {made: (0.01, 0.01), l1_l2(l1=0.001): (0.001, 0.01), l1l2(0.0, 0.5): (0.0, 0.5), regularizers.get("l1_l2"): (0.01, 0.01),
+               Dense(1, W_regularizer="l1l2").kernel_regularizer: (0.01, 0.01), L1L2(l2=0.1): (0.0, 0.1),
+               l1_l2(l1=0.1, l2=None): (0.1, 0.0)}
+    for one, wanted in factors.items():
+        assert isinstance(one, L1L2) and (float(one.l1), float(one.l2)) == pytest.approx(wanted)

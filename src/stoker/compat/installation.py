@@ -19,7 +19,7 @@ from stoker.backend.choose import load_backend
 from stoker.compat.tell import Teller
 
 ORDER = (
-    "numpy_names", "optimizers", "identifiers", "hard_sigmoids", "layers", "own_layers", "attributes", "graph_losses",
+    "numpy_names", "optimizers", "identifiers", "hard_sigmoids", "old_regularizers", "layers", "own_layers", "attributes", "graph_losses",
     "merge", "callbacks", "seen", "checkpoints", "loading", "compiling", "calls", "models", "preprocessing", "keras_utils",
     "tensorflow1", "torch_tensors",
 )

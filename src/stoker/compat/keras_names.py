@@ -90,7 +90,7 @@ RENAMED: dict[str, dict[str, str]] = {
         "uniform": "RandomUniform", "normal": "RandomNormal", "zero": "Zeros", "one": "Ones", "Zeros": "Zeros", "Ones": "Ones",
         "random_normal": "RandomNormal", "random_uniform": "RandomUniform", "Initializer": "Initializer",
     },
-    "keras.regularizers": {"l1l2": "L1L2", "activity_l1": "L1", "activity_l2": "L2", "WeightRegularizer": "L1L2", "l1_l2": "L1L2"},
+    "keras.regularizers": {"activity_l1": "L1", "activity_l2": "L2", "WeightRegularizer": "L1L2"},
     "keras.constraints": {"maxnorm": "MaxNorm", "nonneg": "NonNeg", "unitnorm": "UnitNorm", "max_norm": "MaxNorm"},
     "keras.utils": {"Sequence": "Sequence", "plot": "plot_model"},
     "keras.preprocessing.sequence": {},
