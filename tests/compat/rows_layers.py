@@ -218,3 +218,20 @@ def test_factors_that_l1_l2_is_not_given_are_what_they_were():
                l1_l2(l1=0.1, l2=None): (0.1, 0.0)}
     for one, wanted in factors.items():
         assert isinstance(one, L1L2) and (float(one.l1), float(one.l2)) == pytest.approx(wanted)
+
+
+def test_merge_is_a_function_and_a_module():
+    import keras.layers.merge as module
+    from keras.layers import concatenate, merge
+    from keras.layers.merge import add
+    from keras.layers.merge import merge as inner
+
+    a, b = Input((3, 4)), Input((5, 4))
+    assert merge is module is keras.layers.merge is inner and merge.concatenate is concatenate and add is keras.layers.add
+    assert merge([a, a], mode="concat").shape == keras.layers.merge.concatenate([a, a]).shape == (None, 3, 8)
+    x, y = R.rand(2, 3, 4).astype("float32"), R.rand(2, 5, 4).astype("float32")
+    for mode, scale in (("dot", 1), ("cos", np.linalg.norm(x, axis=2)[:, :, None] * np.linalg.norm(y, axis=2)[:, None])):
+        model = Model([a, b], merge([a, b], mode=mode))  # over the last axis of each
+        np.testing.assert_allclose(model.predict([x, y]), np.einsum("nij,nkj->nik", x, y) / scale, rtol=1e-4)
+    flat = Input((4,))
+    assert merge([flat, flat], mode="dot").shape == (None, 1)

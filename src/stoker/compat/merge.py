@@ -18,8 +18,8 @@ from stoker.compat.spelling import translate
 MODES: dict[str, Callable[[int, Any], Any]] = {
     "sum": lambda axis, dot: layers.Add(), "mul": lambda axis, dot: layers.Multiply(), "ave": lambda axis, dot: layers.Average(),
     "max": lambda axis, dot: layers.Maximum(), "concat": lambda axis, dot: layers.Concatenate(axis=axis),
-    "dot": lambda axis, dot: layers.Dot(axes=1 if dot == -1 else dot),
-    "cos": lambda axis, dot: layers.Dot(axes=1 if dot == -1 else dot, normalize=True),
+    "dot": lambda axis, dot: layers.Dot(axes=dot),
+    "cos": lambda axis, dot: layers.Dot(axes=dot, normalize=True),
 }
 
 

@@ -11,6 +11,8 @@ import importlib
 import importlib.machinery
 import sys
 import warnings
+from collections.abc import Callable
+from inspect import isfunction
 from types import ModuleType
 from typing import Any
 
@@ -84,6 +86,23 @@ def complete_tensorflow(is_installed: bool) -> None:
             sys.modules[prefix + name.removeprefix("keras")] = sys.modules[name]
 
 
+class _Called(ModuleType):
+    """A module that is a function as well, as ``keras.layers.merge`` was the one in Keras 1 and the other in Keras 2.
+
+    Args:
+        name: the name of the module.
+        text: what it is for.
+        function: what a call of it calls.
+    """
+
+    def __init__(self, name: str, text: str, function: Callable[..., Any]) -> None:
+        super().__init__(name, text)
+        vars(self)["_stoker_function"] = function
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return vars(self)["_stoker_function"](*arguments, **options)
+
+
 def _alias(name: str, sources: tuple[str, ...]) -> ModuleType:
     """A module whose names are looked up in others."""
     owners = [keras if source == "keras" else importlib.import_module(source) for source in sources]
@@ -99,7 +118,10 @@ def _alias(name: str, sources: tuple[str, ...]) -> ModuleType:
             return Lost(f"{name}.{attribute}", lost[attribute])
         raise AttributeError(f"module {name!r} has no attribute {attribute!r}")
 
-    module = ModuleType(name, f"Names that are now in {', '.join(sources)}.")
+    parent, _, last = name.rpartition(".")
+    function = getattr(sys.modules.get(parent), last, None)
+    text = f"Names that are now in {', '.join(sources)}."
+    module = _Called(name, text, function) if isfunction(function) else ModuleType(name, text)
     module.__getattr__ = find  # type: ignore[method-assign]
     module.__spec__ = importlib.machinery.ModuleSpec(name, None)
     module.__path__ = []
@@ -108,8 +130,8 @@ def _alias(name: str, sources: tuple[str, ...]) -> ModuleType:
 
 
 def _register(name: str, module: ModuleType) -> None:
-    """Make a module importable, and an attribute of its parent."""
+    """Make a module importable, and an attribute of its parent, in the place of the function that it is as well."""
     sys.modules[name] = module
     parent, _, last = name.rpartition(".")
-    if parent and not hasattr(sys.modules[parent], last):
+    if parent and (isinstance(module, _Called) or not hasattr(sys.modules[parent], last)):
         setattr(sys.modules[parent], last, module)
