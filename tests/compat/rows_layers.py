@@ -205,6 +205,28 @@ def test_layers_that_are_popped_are_out_of_the_list_and_told():
     assert model.layers[-1].name == "a" and Model(model.input, Dense(5)(model.layers[-1].output)).output_shape == (None, 5)
 
 
+def test_pairs_of_a_variable_and_a_value_are_assigned_in_calls_that_train():
+    class Count(Layer):
+        def build(self, input_shape):
+            self.calls = self.add_weight(name="calls", shape=(), initializer="zeros", trainable=False)
+
+        def call(self, x):
+            self.add_update([(self.calls, self.calls + 1.0)], x)
+            self.add_update((self.calls, self.calls + 10.0))
+            return x
+
+    model = Sequential([Count(input_shape=(4,)), Dense(1)])
+    model.compile("sgd", "mse")
+    seen = []
+    train, check = (lambda: model.train_on_batch(X, X[:, :1])), (lambda: model.evaluate(X, X[:, :1], verbose=0))
+    for call in (lambda: model.predict(X), check, train, train):
+        call()
+        seen.append(float(K.get_value(model.layers[0].calls)))
+    assert seen == [0, 0, 11, 22]
+    with pytest.warns(stoker.compat.CompatWarning, match=r"add_update outside.*call it in call\(\)"):
+        model.layers[0].add_update([(model.layers[0].calls, 5.0)])
+
+
 # functions that are classes or modules now
 
 def test_factors_that_l1_l2_is_not_given_are_what_they_were():

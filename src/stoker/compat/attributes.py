@@ -11,6 +11,8 @@ from typing import Any
 
 import keras
 
+from stoker.compat.kstate import learning_phase
+from stoker.compat.kvariables import in_step
 from stoker.compat.patching import wrap
 from stoker.compat.positions import whole
 from stoker.compat.tell import Teller
@@ -52,13 +54,13 @@ class Shape(tuple):
 
 def complete(teller: Teller) -> None:
     """Add the attributes."""
-    _complete_layers()
+    _complete_layers(teller)
     _complete_tensors()
     _complete_optimizers()
     _complete_models(teller)
 
 
-def _complete_layers() -> None:
+def _complete_layers(teller: Teller) -> None:
     layer: Any = keras.layers.Layer
     layer.output_shape = Computed(lambda self: _shape_of(self, "output"))
     layer.input_shape = Computed(lambda self: _shape_of(self, "input"))
@@ -69,7 +71,25 @@ def _complete_layers() -> None:
         there = getattr(layer, name)
         setattr(layer, name, property(there.fget, _hold(is_trainable), doc=there.__doc__))
     wrap(layer, "add_loss", _without_inputs)
-    layer.add_update = lambda self, updates, inputs=None: None  # the updates happen when they are computed
+    layer.add_update = _add_update(teller)
+
+
+def _add_update(teller: Teller) -> Callable[..., None]:
+    def add_update(self: Any, updates: Any, inputs: Any = None) -> None:
+        """Assign what is given as ``(variable, value)`` in a call that trains; all else was done when it was computed."""
+        one_or_more = [updates] if isinstance(updates, tuple) and _is_pair(updates) else updates
+        pairs = [update for update in one_or_more if _is_pair(update)] if isinstance(one_or_more, list | tuple) else []
+        if pairs and not in_step():
+            teller.tell("add_update outside of a layer's call", "it does nothing; call it in call(), or assign in a callback.")
+        if learning_phase() and self.trainable:
+            for variable, value in pairs:
+                variable.assign(value)
+
+    return add_update
+
+
+def _is_pair(update: Any) -> bool:
+    return isinstance(update, list | tuple) and len(update) == 2 and isinstance(update[0], keras.Variable)
 
 
 def _shape_of(layer: Any, part: str) -> Any:
