@@ -88,6 +88,26 @@ def test_old_defaults_hold():
     assert float(K.get_value(classifier("adadelta").optimizer.lr)) == 1.0
 
 
+def test_optimizers_of_tensorflows_keras_are_its_own(tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text("""
+from tensorflow.keras.optimizers import SGD, RMSprop, Adam, Adadelta, Adagrad, Adamax, Nadam
+momentum, first_of_all, mean = SGD(0.01, 0.9, True), SGD(0.01, 0.9, 1e-6, True), RMSprop(1e-3, 0.8, 0.7, 0.1)
+made = [kind() for kind in (Adadelta, Adagrad, Adamax, Nadam)]
+clipped = Adam(0.1, 0.8, 0.9, 1e-7, True, clipnorm=2.0)
+""")
+    held = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", stoker.compat.CompatWarning)
+        exec(compile(path.read_text(), str(path), "exec"), held)
+    assert (held["momentum"].momentum, held["momentum"].nesterov, held["momentum"].decay) == (0.9, True, 0)
+    assert (held["first_of_all"].decay, held["first_of_all"].nesterov) == (1e-6, True)
+    assert (held["mean"].rho, held["mean"].momentum, held["mean"].epsilon) == (0.8, 0.7, 0.1)
+    assert [float(K.get_value(one.lr)) for one in held["made"]] == pytest.approx([0.001] * 4)
+    assert held["made"][1].initial_accumulator_value == 0.1
+    assert held["clipped"].clipnorm == 2.0 and held["clipped"].global_clipnorm is None and held["clipped"].amsgrad
+
+
 def test_clipnorm_clips_all_gradients_together():
     model = Sequential([Dense(2, input_dim=1, init="one")])
     model.compile(SGD(lr=1.0, clipnorm=1.0), loss=lambda y_true, y_pred: K.sum(y_pred) / 2.0)

@@ -2,7 +2,9 @@
 
 ``decay`` follows Keras 2: in step ``i``, counted from 0, the rate is ``lr / (1 + decay * i)``; ``lr`` itself stays what it was set to.
 
-Rules: an optimizer made without old spellings, and without leaving out what had another default, is Keras 3's own.
+Rules: an optimizer made without old spellings, and without leaving out what had another default, is Keras 3's own; a script that takes
+Keras from TensorFlow means the optimizers of that one, whose order was another, whose defaults are Keras 3's, and whose ``clipnorm`` is
+the norm of each variable's gradient.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import keras
 
 from stoker.compat.lost import Lost
 from stoker.compat.patching import before_init, wrap
+from stoker.compat.positions import through_tensorflow
 from stoker.compat.spelling import translate
 from stoker.compat.tell import Teller
 
@@ -27,6 +30,20 @@ ORDER = {
     "Nadam": ("learning_rate", "beta_1", "beta_2", "epsilon", "schedule_decay"),
 }
 """Positional arguments of Keras 2.2's optimizers."""
+
+TENSORFLOWS_ORDER = {
+    "SGD": ("learning_rate", "momentum", "nesterov", "name"),
+    "RMSprop": ("learning_rate", "rho", "momentum", "epsilon", "centered", "name"),
+    "Adagrad": ("learning_rate", "initial_accumulator_value", "epsilon", "name"),
+    "Adadelta": ("learning_rate", "rho", "epsilon", "name"),
+    "Adam": ("learning_rate", "beta_1", "beta_2", "epsilon", "amsgrad", "name"),
+    "Adamax": ("learning_rate", "beta_1", "beta_2", "epsilon", "name"),
+    "Nadam": ("learning_rate", "beta_1", "beta_2", "epsilon", "name"),
+}
+"""Positional arguments of the optimizers of TensorFlow's Keras 2."""
+
+FITTING: dict[str, Any] = {"name": str | None, "nesterov": int, "amsgrad": int, "centered": int}
+"""What values these arguments have; where one by position has another, the script means Keras's order, as TensorFlow 1 did."""
 
 DEFAULTS: dict[str, dict[str, float]] = {
     "Adagrad": {"learning_rate": 0.01, "initial_accumulator_value": 0.0},
@@ -57,13 +74,17 @@ def complete(teller: Teller) -> None:
 def _old_arguments(kind: str, teller: Teller) -> Callable[[tuple[Any, ...], dict[str, Any]], tuple[Any, ...]]:
     def change(arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, ...]:
         translate(options, {"lr": "learning_rate"})
-        if len(arguments) > len(ORDER[kind]):
-            raise TypeError(f"{kind} takes {len(ORDER[kind])} positional arguments in Keras 2, got {len(arguments)}: name them")
-        options.update(zip(ORDER[kind], arguments, strict=False))
+        is_tensorflows = through_tensorflow()
+        order = _order(kind, arguments, is_tensorflows)
+        if len(arguments) > len(order):
+            raise TypeError(f"{kind} takes {len(order)} positional arguments in Keras 2, got {len(arguments)}: name them")
+        options.update(zip(order, arguments, strict=False))
         if options.pop("schedule_decay", None) is not None:
             teller.tell("Nadam(schedule_decay=)", "Keras 3 has the fixed schedule 0.004; remove the argument.")
         if options.get("epsilon", 0) is None:
             del options["epsilon"]
+        if is_tensorflows:
+            return ()
         if options.get("clipnorm") and not options.get("global_clipnorm"):
             options["global_clipnorm"] = options.pop("clipnorm")
             teller.tell(f"{kind}(clipnorm=)", "the norm is that of all gradients together, as in Keras 2; write global_clipnorm=.")
@@ -74,6 +95,13 @@ def _old_arguments(kind: str, teller: Teller) -> Callable[[tuple[Any, ...], dict
         return ()
 
     return change
+
+
+def _order(kind: str, arguments: tuple[Any, ...], is_tensorflows: bool) -> tuple[str, ...]:
+    """The names of the arguments by position."""
+    theirs = TENSORFLOWS_ORDER[kind]
+    fits = all(isinstance(value, FITTING.get(word, object)) for word, value in zip(theirs, arguments, strict=False))
+    return theirs if is_tensorflows and fits else ORDER[kind]
 
 
 def _keep_decay(original: Callable[..., Any]) -> Callable[..., Any]:
