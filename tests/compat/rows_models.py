@@ -116,6 +116,40 @@ def test_one_loss_may_have_a_weight_for_each_output():
         assert model.metrics_names == ["loss", "a_loss", "b_loss", "a_mae", "b_mae"]
 
 
+def test_own_metrics_see_targets_of_the_predictions_rank():
+    seen = []
+
+    def rmse(y_true, y_pred):
+        seen.append((len(y_true.shape), len(y_pred.shape), y_true.shape[-1]))
+        return K.sqrt(K.mean(K.square(y_pred - K.cast(y_true, "float32"))))
+
+    def line(*ends):
+        model = Sequential([Dense(2, input_dim=4), *ends])
+        model.compile(SGD(lr=0.0), "mse", metrics=[rmse])
+        return model
+
+    model, targets = line(Dense(1)), R.rand(16).astype("float32")
+    wanted = np.sqrt(np.mean((model.predict(X)[:, 0] - targets) ** 2))
+    for values in (model.evaluate(X, targets, verbose=0), model.train_on_batch(X, targets), model.evaluate(X, targets[:, None], verbose=0)):
+        assert values[1] == pytest.approx(wanted, rel=1e-5)
+    flat = line(Dense(1), keras.layers.Lambda(lambda x: x[:, 0], output_shape=()))
+    wanted = np.sqrt(np.mean((flat.predict(X) - targets) ** 2))
+    assert flat.evaluate(X, targets[:, None], verbose=0)[1] == pytest.approx(wanted, rel=1e-5)
+    assert {one for one in seen if one[1] == 2} == {(2, 2, 1)} and all(one[0] == one[1] for one in seen)
+    seen.clear()
+    classes = Sequential([Dense(3, activation="softmax", input_dim=4)])
+    classes.compile("sgd", "sparse_categorical_crossentropy", metrics=[rmse])
+    classes.train_on_batch(X, np.arange(16) % 3)
+    assert set(seen) == {(2, 2, 1)}
+
+
+def test_a_normalization_that_is_not_trainable_is_told():
+    model = Sequential([keras.layers.BatchNormalization(input_shape=(4,)), Dense(1)])
+    model.layers[0].trainable = False
+    with pytest.warns(stoker.compat.CompatWarning, match=r"BatchNormalization.*moving averages.*Leave it trainable"):
+        model.compile("sgd", "mse")
+
+
 # callbacks
 
 class Look(Callback):

@@ -20,6 +20,7 @@ from stoker.compat.calls import ZEROS
 from stoker.compat.graph_losses import with_values
 from stoker.compat.names import binary_accuracies, label, old_metrics
 from stoker.compat.patching import wrap
+from stoker.compat.positions import through_tensorflow
 from stoker.compat.tell import Teller
 from stoker.compat.trainable import remember
 
@@ -53,10 +54,18 @@ def _compile(original: Callable[..., Any], teller: Teller) -> Callable[..., Any]
         made = None if metrics is None else old_metrics(metrics, len(names))
         original(self, optimizer=_own(optimizer, self), loss=with_values(losses, self), metrics=binary_accuracies(made, losses, names),
                  loss_weights=loss_weights, weighted_metrics=weighted_metrics, **options)
+        _tell_of_frozen(self, teller)
         object.__setattr__(self, "_stoker_metrics", keras.tree.map_structure(label, made))
         remember(self)
 
     return compile
+
+
+def _tell_of_frozen(model: Any, teller: Teller) -> None:
+    if not through_tensorflow() and any(
+            isinstance(layer, keras.layers.BatchNormalization) and not layer.trainable for layer in model._flatten_layers()):
+        teller.tell("BatchNormalization with trainable=False", "it goes by its moving averages while training too; in Keras 2.2 it went by "
+                    "the mean and variance of each batch. Leave it trainable where that is meant.")
 
 
 def _uses_tensorflow(function: Any) -> bool:
