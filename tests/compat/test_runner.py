@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import signal
 import subprocess
@@ -74,6 +75,34 @@ def test_the_exit_status_is_the_scripts(script, ending, status, said, monkeypatc
     monkeypatch.setattr(installation, "install", lambda: None)
     assert main([script(f"import sys\n{ending}\n")]) == status
     assert capsys.readouterr().err == said
+
+
+def test_a_script_may_go_to_its_own_folder_and_is_still_found(script, tmp_path, monkeypatch, capsys):
+    from stoker.compat import installation
+    from stoker.compat.runner import main
+
+    monkeypatch.setattr(installation, "install", lambda: None)
+    path = script("""
+        import os, sys
+        from stoker.compat.tell import script_place
+        os.chdir(os.path.dirname(__file__))
+        os.chdir('..')
+        print(sys.argv[0], os.path.isabs(__file__), os.path.samefile(script_place()[0], __file__))
+    """)
+    monkeypatch.chdir(tmp_path)
+    assert main([os.path.basename(path)]) == 0
+    assert capsys.readouterr().out == "train.py True True\n"
+
+
+@pytest.mark.parametrize("ending", ["sys.stdout.close()", "sys.stdout = None"])
+def test_a_script_may_close_or_replace_its_output(script, ending, monkeypatch, capsys):
+    from stoker.compat import installation
+    from stoker.compat.runner import main
+
+    monkeypatch.setattr(installation, "install", lambda: None)
+    path = script(f"import sys\nprint('done')\n{ending}\n")
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert main([path]) == 0 and capsys.readouterr().err == ""
 
 
 def test_what_the_runner_changed_is_put_back(script, monkeypatch):

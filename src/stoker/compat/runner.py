@@ -1,16 +1,17 @@
 """``stoker run SCRIPT [ARGS...]``: runs a script as ``python SCRIPT`` would, with the old names in place.
 
-Rules: the script is ``__main__``, sees its own arguments, path and exit status; a traceback shows the script's lines and what they called,
-none of stoker's own.
+Rules: the script is ``__main__``, sees its own arguments, path and exit status; its path is absolute, as Python makes it; a traceback shows
+the script's lines and what they called, none of stoker's own.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
@@ -71,13 +72,14 @@ def run(script: str, arguments: list[str], stays: bool = False) -> int:
             _show(error)
             return 1
         finally:
-            sys.stdout.flush()
+            with suppress(AttributeError, ValueError):  # the script may have closed it, or put something else in its place
+                sys.stdout.flush()
     return 0
 
 
 def _compiled(script: str) -> CodeType:
     with io.open_code(str(Path(script).resolve())) as file:
-        made: CodeType = compile(file.read(), script, "exec", dont_inherit=True)
+        made: CodeType = compile(file.read(), os.path.abspath(script), "exec", dont_inherit=True)
     return made
 
 
@@ -85,7 +87,7 @@ def _compiled(script: str) -> CodeType:
 def _as_main(script: str, arguments: list[str], stays: bool) -> Iterator[ModuleType]:
     """The module ``__main__``, ``sys.argv`` and ``sys.path`` as the script expects them; what was there comes back, unless they stay."""
     module = ModuleType("__main__")
-    vars(module).update(__file__=script, __builtins__=__builtins__, __cached__=None)
+    vars(module).update(__file__=os.path.abspath(script), __builtins__=__builtins__, __cached__=None)
     kept = sys.modules.get("__main__"), sys.argv, sys.path[:]
     sys.modules["__main__"] = module
     sys.argv = [script, *arguments]
