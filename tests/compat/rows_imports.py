@@ -39,6 +39,9 @@ from tensorflow.python.keras._impl.keras.layers import Dense
 from tensorflow.contrib.keras.api.keras.layers import Dense
 from tensorflow.contrib import keras
 from tensorflow.keras.experimental import CosineDecay
+from tensorflow.keras.layers.experimental.preprocessing import Rescaling, Resizing, RandomFlip, Normalization
+from tensorflow.keras.layers.experimental import preprocessing, EinsumDense; preprocessing.Rescaling
+import tensorflow as tf; name = tf.keras.layers.experimental.preprocessing.Rescaling
 from tensorflow.python.client import device_lib
 from tensorflow import ConfigProto, Session, set_random_seed
 import tensorflow.compat.v1 as tf; tf.disable_v2_behavior()
@@ -58,6 +61,7 @@ from keras.legacy.interfaces import generate_legacy_interface as name
 from tensorflow.contrib.slim import fully_connected as name
 from tensorflow.examples.tutorials.mnist.input_data import read_data_sets as name
 from keras_contrib.layers import InstanceNormalization as name
+from tensorflow.keras.layers.experimental.preprocessing import RandomHeight as name
 """
 
 

@@ -255,6 +255,50 @@ def test_check_lists_what_works_what_is_translated_and_what_cannot_work():
     assert found["merge(mode=lambda)"] == ("cannot work", 12)
 
 
+@pytest.mark.parametrize("text, encoding, is_fine", [
+    ("# -*- coding: latin-1 -*-\nimport keras  # caf\u00e9\n", "latin-1", True), ("import keras  # caf\u00e9\n", "utf-8-sig", True),
+    ("import keras  # caf\u00e9\n", "latin-1", False), ("import keras\n\nx = 'caf\u00e9'\n", "latin-1", False)])
+def test_check_reads_scripts_in_the_encoding_that_they_name(text, encoding, is_fine, tmp_path, monkeypatch):
+    monkeypatch.setattr(check, "resolve", lambda names: {})
+    path = tmp_path / "old.py"
+    path.write_bytes(text.encode(encoding))
+    said, fine = check.report(str(path))
+    assert fine == is_fine and ("1 uses of Keras" if is_fine else "coding: latin-1") in said and "2to3" not in said
+
+
+OF_TENSORFLOW = """\
+import tensorflow as tf
+from tensorflow.keras.layers import Conv2D, NoSuch
+from tensorflow.keras.layers.experimental.preprocessing import Rescaling
+layer = Conv2D(64, 3, 2)
+layer = tf.keras.layers.NoSuchEither(3)
+init = tf.global_variables_initializer()
+sess = tf.Session()
+sess.run(init)
+sess.run([init, tf.tables_initializer()])
+tf.Session().run(tf.initialize_all_variables())
+"""
+
+
+def test_check_looks_up_what_a_script_takes_from_tensorflows_keras():
+    asked = []
+
+    def look_up(names):
+        asked.extend(names)
+        return {name: "It is not in Keras 3." for name in names if "NoSuch" in name}
+
+    found = {use.what: use.status for use in check.check(OF_TENSORFLOW, look_up)}
+    assert found["tensorflow.keras.layers.NoSuch"] == found["tensorflow.keras.layers.NoSuchEither"] == "cannot work"
+    assert {"keras.layers.Conv2D", "keras.layers.experimental.preprocessing.Rescaling"} <= set(asked)
+    assert not any(name.startswith("tensorflow.") for name in asked)
+    assert found["tensorflow.keras.layers.Conv2D"] == "works" and "Conv2D(n, rows, columns)" not in found
+    assert ".run of a session" not in found
+    late = check.check(f"{OF_TENSORFLOW}sess.run(total)\nsess.run([init, total])\n")
+    assert [use.line for use in late if use.what == ".run of a session"] == [11]
+    mine = {use.what for use in check.check("from keras.layers import Conv2D\nConv2D(64, 3, 2)\n")}
+    assert "Conv2D(n, rows, columns)" in mine
+
+
 @pytest.mark.slow
 def test_check_gives_lines_remedies_and_a_status(script, capsys):
     from stoker.compat.runner import main

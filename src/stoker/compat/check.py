@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +16,12 @@ from typing import Literal
 
 from stoker.compat import check_table as table
 from stoker.compat.check_names import MISSING, resolve
+from stoker.compat.meant import takes_tensorflows
 
 Status = Literal["works", "translated", "cannot work"]
 ROOTS = ("keras", "tensorflow", "theano", "cntk", "scipy.misc", "keras_contrib", "keras_preprocessing", "keras_applications")
+OF_TENSORFLOW = ("tensorflow.compat.v1.keras", "tensorflow.keras")
+"""Names under which a script finds Keras itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,12 @@ class Use:
 def report(path: str) -> tuple[str, bool]:
     """The table for a script as text, and whether nothing in it is known not to work."""
     try:
-        uses = check(Path(path).read_text(encoding="utf-8"), resolve)
+        text = importlib.util.decode_source(Path(path).read_bytes())
+    except (SyntaxError, UnicodeDecodeError):
+        return (f"{path}: its bytes are not in the encoding that its first lines name, UTF-8 where they name none. "
+                "Name the right one in the first line: # -*- coding: latin-1 -*-"), False
+    try:
+        uses = check(text, resolve)
     except SyntaxError as error:
         return f"{path}:{error.lineno}: this is no Python 3: {error.msg}. Run 2to3 on it first.", False
     width = max((len(use.what) for use in uses), default=0)
@@ -63,7 +72,7 @@ def check(text: str, look_up: Callable[[list[str]], dict[str, str]] | None = Non
     tree = ast.parse(text)
     known = dict(_bindings(tree))
     found: dict[str, Use] = {}
-    for use in sorted(_uses(tree, known), key=lambda use: use.line):
+    for use in sorted(_uses(tree, known, takes_tensorflows(text)), key=lambda use: use.line):
         found.setdefault(use.what, use)
     uses = list(found.values())
     return _looked_up(uses, _of_stars(tree, known), look_up) if look_up is not None else uses
@@ -71,8 +80,9 @@ def check(text: str, look_up: Callable[[list[str]], dict[str, str]] | None = Non
 
 def _looked_up(uses: list[Use], of_stars: list[Use], look_up: Callable[[list[str]], dict[str, str]]) -> list[Use]:
     """The uses, those among them that cannot work marked so; of names that come by a star only these."""
-    names = {use.what: use.what.removeprefix("import ") for use in [*uses, *of_stars] if use.status != "cannot work"}
-    missing = look_up([name for what, name in names.items() if not what.startswith((".", "tensorflow.")) and "(" not in name])
+    names = {use.what: _of_keras(use.what.removeprefix("import ")) for use in [*uses, *of_stars] if use.status != "cannot work"}
+    missing = look_up([name for what, name in names.items()
+                       if not (what.startswith((".", "tensorflow.")) and what == name) and "(" not in name])
     made = []
     for use in [*uses, *of_stars]:
         remedy = missing.get(names.get(use.what, ""))
@@ -81,6 +91,12 @@ def _looked_up(uses: list[Use], of_stars: list[Use], look_up: Callable[[list[str
         elif use not in of_stars:
             made.append(use)
     return sorted(made, key=lambda use: use.line)
+
+
+def _of_keras(name: str) -> str:
+    """A name within TensorFlow's Keras as the name in Keras that it is; any other as it is."""
+    place = next((place for place in OF_TENSORFLOW if name == place or name.startswith(f"{place}.")), None)
+    return name if place is None else f"keras{name.removeprefix(place)}"
 
 
 def _of_stars(tree: ast.AST, known: dict[str, str]) -> list[Use]:
@@ -105,8 +121,8 @@ def _bindings(tree: ast.AST) -> Iterator[tuple[str, str]]:
                 yield alias.asname or (f"{node.module}.*" if alias.name == "*" else alias.name), f"{node.module}.{alias.name}"
 
 
-def _uses(tree: ast.AST, known: dict[str, str]) -> Iterator[Use]:
-    sessions = _sessions(tree)
+def _uses(tree: ast.AST, known: dict[str, str], is_tensorflows: bool) -> Iterator[Use]:
+    sessions, silent = _bound(tree, _is_session), _bound(tree, _does_nothing)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (_module(node.lineno, alias.name) for alias in node.names if _is_ours(alias.name))
@@ -116,22 +132,28 @@ def _uses(tree: ast.AST, known: dict[str, str]) -> Iterator[Use]:
         elif isinstance(node, ast.Attribute):
             yield from _attribute(node, known)
         elif isinstance(node, ast.Call):
-            yield from _words(node, known)
-            yield from _results(node, sessions)
+            yield from _words(node, is_tensorflows)
+            yield from _results(node, sessions, silent)
 
 
-def _sessions(tree: ast.AST) -> set[str]:
-    """Names that the script binds to sessions of TensorFlow 1."""
+def _bound(tree: ast.AST, is_such: Callable[[ast.AST], bool]) -> set[str]:
+    """Names that the script binds to values of a kind."""
     made = set()
     for node in ast.walk(tree):
         pairs = ([(node.value, target) for target in node.targets] if isinstance(node, ast.Assign)
                  else [(item.context_expr, item.optional_vars) for item in node.items] if isinstance(node, ast.With) else [])
-        made |= {_dotted(target) for value, target in pairs if target is not None and _is_session(value)}
+        made |= {_dotted(target) for value, target in pairs if target is not None and is_such(value)}
     return made - {""}
 
 
 def _is_session(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and _dotted(node.func).rpartition(".")[2] in ("Session", "InteractiveSession", "get_session")
+
+
+def _does_nothing(node: ast.AST) -> bool:
+    """Whether it is a call of TensorFlow 1 that does nothing here, as those are that set variables to what they begin with."""
+    name = _dotted(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""
+    return name in table.SILENT or name.endswith("initializer")
 
 
 def _is_ours(module: str) -> bool:
@@ -185,18 +207,19 @@ def _attribute(node: ast.Attribute, known: dict[str, str]) -> Iterator[Use]:
         yield Use(node.lineno, ".to_yaml", "cannot work", table.CANNOT_NAMES["to_yaml"])
 
 
-def _results(node: ast.Call, sessions: set[str]) -> Iterator[Use]:
+def _results(node: ast.Call, sessions: set[str], silent: set[str]) -> Iterator[Use]:
     """What a session is asked to compute."""
     if not isinstance(node.func, ast.Attribute) or node.func.attr != "run":
         return
-    asked = _dotted(node.args[0].func) if node.args and isinstance(node.args[0], ast.Call) else ""
-    if asked.endswith("initializer"):
+    asked = node.args[:1]
+    parts = [part for each in asked for part in (each.elts if isinstance(each, ast.List | ast.Tuple) else [each])]
+    if parts and all(_does_nothing(part) or _dotted(part) in silent for part in parts):
         return
     if _dotted(node.func.value) in sessions or _is_session(node.func.value):
         yield Use(node.lineno, ".run of a session", "cannot work", "Use keras.ops, or a keras.Model and its predict().")
 
 
-def _words(node: ast.Call, known: dict[str, str]) -> Iterator[Use]:
+def _words(node: ast.Call, is_tensorflows: bool) -> Iterator[Use]:
     """Old keywords of a call, and Keras 1's sizes of kernels."""
     called = _dotted(node.func)
     short = called.rpartition(".")[2]
@@ -208,7 +231,7 @@ def _words(node: ast.Call, known: dict[str, str]) -> Iterator[Use]:
     if short in table.OPTIMIZERS and len(node.args) > 1:
         yield Use(node.lineno, f"{short}(by position)", "translated", "in the order of Keras 2")
     numbers = [argument for argument in node.args[1:3] if isinstance(argument, ast.Constant) and isinstance(argument.value, int)]
-    if short in ("Conv2D", "Convolution2D") and len(numbers) == 2:
+    if short in ("Convolution2D", *([] if is_tensorflows else ["Conv2D"])) and len(numbers) == 2:
         yield Use(node.lineno, f"{short}(n, rows, columns)", "translated", "kernel_size=(rows, columns)")
 
 

@@ -35,6 +35,8 @@ MODULES: dict[str, tuple[str, ...]] = {
     "keras.callbacks.tensorboard_v1": ("keras.callbacks",),
     "keras.callbacks.tensorboard_v2": ("keras.callbacks",),
     "keras.experimental": ("keras.optimizers.schedules", "keras.models"),
+    "keras.layers.experimental": LAYERS,
+    "keras.layers.experimental.preprocessing": LAYERS,
     "keras.legacy.interfaces": (),
     "keras.legacy.layers": ("keras.layers",),
     "keras.preprocessing.text": ("keras.src.legacy.preprocessing.text",),
@@ -62,7 +64,6 @@ GONE: dict[str, str] = {
     "keras.engine.training_arrays": "The loops of Keras 2 are gone; use Model.fit.",
     "keras.utils.test_utils": "Use numpy.testing, and arrays that the script makes.",
     "keras.applications.music_tagger_crnn": "It is not in Keras 3.", "keras.applications.audio_conv_utils": "It is not in Keras 3.",
-    "keras.layers.experimental": "The layers are in keras.layers.", "tensorflow.keras.layers.experimental": "They are in keras.layers.",
     "tensorflow.contrib": "It is gone with TensorFlow 1.", "tensorflow.examples": "Load the data with keras.datasets.",
     "tensorflow.python.framework": "It is private to TensorFlow: use keras.ops.",
     "tensorflow.python.ops": "It is private to TensorFlow: use keras.ops.",
@@ -124,6 +125,11 @@ LOST: dict[str, dict[str, str]] = {
     "keras.layers.advanced_activations": {"SReLU": "Use PReLU.", "ParametricSoftplus": "Write a Lambda layer.",
                                           "ParametricSoftPlus": "Write a Lambda layer."},
     "keras.layers": {"ConvLSTM2DCell": "Use ConvLSTM2D."},
+    "keras.layers.experimental": {"RandomFourierFeatures": "Write a layer of your own.",
+                                  "SyncBatchNormalization": "Use BatchNormalization(synchronized=True)."},
+    "keras.layers.experimental.preprocessing": {
+        **dict.fromkeys(("RandomHeight", "RandomWidth"), "Use RandomZoom."), "CategoryCrossing": "Use HashedCrossing.",
+        "PreprocessingLayer": "Use Layer."},
     "keras.engine.training": dict.fromkeys((
         "_standardize_input_data", "_make_batches", "_batch_shuffle", "_slice_arrays", "_check_array_lengths", "_collect_metrics",
         "_standardize_user_data", "_weighted_masked_objective"), "The loops of Keras 2 are gone; use Model.fit."),
