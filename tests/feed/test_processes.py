@@ -347,14 +347,6 @@ class Blocks(stoker.Sequence):
         return np.array([mallinfo().hblks - before, array[-1]])
 
 
-def test_batches_that_lie_together_take_the_memory_of_few_slots():
-    with stoker.Feed(Counting(3000, rows=10_000), workers=2, processes=True, max_queue_size=64) as feed:
-        assert all(batch[0][0] == index for index, batch in enumerate(feed.epoch()))
-        lane = feed._pump.lane
-        assert os.fstat(lane._arena.fd).st_blocks * 512 < 32e6, "a slot for each ask would be 68 MB"
-        assert all(len(hand.slots) <= 64 for hand in lane._hands.values())
-
-
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this C library has no mallinfo")
 def test_workers_keep_the_memory_of_large_arrays():
     assert [batch.tolist() for batch in take(Blocks())] == [[0, 1]] * 4

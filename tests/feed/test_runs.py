@@ -213,6 +213,7 @@ class Desk:
         self.slots = SlotTable(7, 1)
         self.freight = Freight(arena, self.slots)
         self.unpacker, self.parser = Unpacker(), wire.Parser()
+        self.used = []
 
     def send(self, items):
         """One message of batches; their payloads."""
@@ -225,6 +226,7 @@ class Desk:
         self.held.send()
         (record,) = self.parser.feed(self.ours.recv(1 << 16))
         assert record.slot == latest and len(record.tickets) == len(items)
+        self.used.append(record.slot)
         return self.freight.payloads(record, self.unpacker, 0, [])
 
     def close(self):
@@ -249,6 +251,17 @@ def busy(desk):
 def test_a_small_run_is_taken_out_when_it_comes_and_frees_its_slot(desk):
     payloads = desk.send([full(5, n) for n in range(4)])
     assert all(isinstance(payload, Value) for payload in payloads) and not busy(desk)
+
+
+def test_runs_that_follow_each_other_lie_in_the_slot_that_was_let_go_of_last(desk):
+    for size in (5, 10_000):
+        desk.used.clear()
+        for _ in range(5):
+            for payload in desk.send([full(size, n) for n in range(4)]):
+                batch = payload if isinstance(payload, Value) else desk.freight.unpack(payload)
+                assert batch.value.shape == (size,)
+            del payload, batch
+        assert len(set(desk.used)) == 1 and desk.slots.in_use == 4, "a slot for each ask would have used all in turn"
 
 
 def test_a_run_is_leased_once_and_given_back_with_its_last_array(desk):
