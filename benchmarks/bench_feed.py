@@ -14,16 +14,16 @@ Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18,
 
     tiny: 32 x 16 float32 and 32 x 1 float32: 2 KB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process           215,664                37.42          1.00     0.00     0.00      24
-        nothing carried      629,188               109.16          2.92              0.00      33
-        keras threads         18,494                 3.21          0.09     0.01     0.06     328
-        keras processes        5,764                 1.00          0.03     0.05     0.26     340
-        torch numpy            3,970                 0.69          0.02     0.06     0.37     258
-        torch tensors            389                 0.07          0.00     0.08     2.97     262
-        grain processes          859                 0.15          0.00     1.23     2.28     333
-        stoker threads        54,844                 9.51          0.25     0.03     0.02      36
-        stoker processes      57,384                 9.96          0.27     0.31     0.03      78
-        stoker empty          49,471                 8.58          0.23     0.30     0.03      78
+        in-process           273,712                44.48          1.00     0.00     0.00      25
+        nothing carried      669,795               108.86          2.45              0.00      33
+        keras threads         20,762                 3.37          0.08     0.01     0.05     328
+        keras processes        6,153                 1.00          0.02     0.04     0.24     339
+        torch numpy            4,335                 0.70          0.02     0.05     0.36     258
+        torch tensors            431                 0.07          0.00     0.07     2.75     262
+        grain processes          932                 0.15          0.00     1.22     2.06     333
+        stoker threads        55,998                 9.10          0.20     0.03     0.02      36
+        stoker processes      52,531                 8.54          0.19     0.27     0.03      74
+        stoker empty          52,863                 8.59          0.19     0.23     0.03      74
 
     image: 64 x 224 x 224 x 3 float32: 38.5 MB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
@@ -53,29 +53,29 @@ Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18,
 
     dict: A dict of 20 inputs and one of 3 targets, each 64 x 16 float32.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process            25,112                13.37          1.00     0.00     0.04      24
-        nothing carried       47,120                25.09          1.88              0.05      33
-        keras threads          4,302                 2.29          0.17     0.01     0.28     335
-        keras processes        1,360                 0.72          0.05     0.04     1.15     342
-        torch numpy            1,878                 1.00          0.07     0.05     0.82     266
-        torch tensors             51                 0.03          0.00     0.14    21.57     268
-        grain processes          209                 0.11          0.01     1.24     9.90     431
-        stoker threads         4,193                 2.23          0.17     0.01     0.29      48
-        stoker processes      11,325                 6.03          0.45     0.30     0.16     141
-        stoker empty          10,163                 5.41          0.40     0.24     0.18     141
+        in-process            20,591                12.53          1.00     0.00     0.05      24
+        nothing carried       44,638                27.17          2.17              0.05      33
+        keras threads          4,072                 2.48          0.20     0.01     0.29     334
+        keras processes        1,389                 0.85          0.07     0.04     1.12     347
+        torch numpy            1,643                 1.00          0.08     0.07     0.89     265
+        torch tensors             49                 0.03          0.00     0.15    23.06     268
+        grain processes          180                 0.11          0.01     1.24    11.44     431
+        stoker threads         4,026                 2.45          0.20     0.03     0.30      48
+        stoker processes       9,878                 6.01          0.48     0.30     0.17      88
+        stoker empty           9,241                 5.62          0.45     0.28     0.17      87
 
     csv: 64 lines of 40 numbers, parsed in pure Python.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process             1,142                 0.98          1.00     0.03     0.89      31
-        nothing carried        2,412                 2.07          2.11              0.92      39
-        keras threads            887                 0.76          0.78     0.04     1.15     327
-        keras processes        1,069                 0.92          0.94     0.06     1.58     340
-        torch numpy            1,163                 1.00          1.02     0.07     1.51     248
-        torch tensors            288                 0.25          0.25     0.08     4.38     254
-        grain processes          669                 0.58          0.59     1.66     2.39     345
-        stoker threads           777                 0.67          0.68     0.03     1.40      42
-        stoker processes       1,637                 1.41          1.43     0.29     1.21      76
-        stoker empty           1,621                 1.39          1.42     0.30     1.22      76
+        in-process             1,139                 0.94          1.00     0.02     0.89      31
+        nothing carried        2,218                 1.83          1.95              0.97      38
+        keras threads            942                 0.78          0.83     0.03     1.08     328
+        keras processes        1,024                 0.85          0.90     0.07     1.71     341
+        torch numpy            1,209                 1.00          1.06     0.05     1.53     248
+        torch tensors            335                 0.28          0.29     0.08     4.03     254
+        grain processes          826                 0.68          0.73     1.35     2.10     344
+        stoker threads           774                 0.64          0.68     0.04     1.38      42
+        stoker processes       1,912                 1.58          1.68     0.25     1.02      75
+        stoker empty           1,699                 1.41          1.49     0.27     1.16      75
 
     jpeg: 64 JPEG files of 256 x 256, decoded, resized to 160 x 160, half of them flipped.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
@@ -90,18 +90,18 @@ Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18,
         stoker processes          16                 1.11          1.95     0.45   120.40     151
         stoker empty              18                 1.21          2.12     0.45   111.38     143
 
-A second run an hour later: tiny 8.95 and 9.44 times the best process peer (threads 2.74 times Keras's), dict 5.49 and 5.66, CSV 1.49 and 1.28 times it
-and 1.54 and 1.32 times in-process, first batch 0.24 to 0.30 s. The machine's speed changes by the hour, to a third of this: then tiny was 8.07 to
-9.49 times the best process peer, CSV 1.12 to 1.46 times it and 1.28 to 1.61 times in-process.
+Tiny, dict and CSV are later runs than the others, in an hour in which others used the machine. Dict in a run before: 5.79 and 5.85 times the best
+process peer; CSV 1.37 and 1.35 times it and 1.56 and 1.53 times in-process. The machine's speed changes by the minute: of four dict cells one behind
+another two gave 14,000 batches a second and one 9,600.
 
 A dict of 23 arrays takes 80 to 115 us of the worker's CPU time (a half of that for the source, a tenth each to recognise the arrays and to join and
-copy them, the rest to let go of them, for the loop and for messages) and 60 to 95 us of the consumer's (views and dicts, letting go of them,
-messages). With a queue of 10, as ``--queue 10`` has it for all systems, a message carries 5 batches instead of 32, which costs 20 us for each
-batch: 4.46 times the best process peer.
+copy them, the rest to let go of them, for the loop and for messages) and 42 to 60 us of the consumer's (views and dicts, letting go of them,
+messages, and 10 us for the look at each array that every system takes). With a queue of 10, as ``--queue 10`` has it for all systems, a message
+carries 5 batches instead of 16, which costs 20 us for each batch.
 
-CSV costs the workers 1.0 to 1.1 ms of CPU time a batch, about as much as in one process, and the consumer 0.16 to 0.2: each batch is a message
-of its own, for which it wakes up on a core that has run something else meanwhile. Messages of 2 and of 4 batches halve the consumer's part,
-but the workers wait for asks meanwhile, and the rate stays within 3 %.
+CSV costs the workers 0.9 to 1.0 ms of CPU time a batch, about as much as in one process, and the consumer 0.1: it wakes up for each message of two
+batches on a core that has run something else meanwhile. Messages of four take 15 us less, but the workers wait for asks meanwhile, and the rate is
+the same.
 
 How to read it: `x best process peer` is the rate over that of the fastest of Keras, PyTorch and Grain with processes in the same run. What is
 cheap to make is fastest on threads or in process; processes pay where making a batch holds the GIL for longer than carrying it takes.
