@@ -97,9 +97,7 @@ class Window:
         """
         given: dict[int, list[Ask]] = {}
         waiting, self._waiting = list(self._waiting), deque()
-        if self.owner is not None:
-            together = len(waiting)
-        for first in range(0, len(waiting), max(1, together)):
+        for first in range(0, len(waiting), together):
             tickets = waiting[first:first + together]
             worker = self._least_busy(makers or self.active) if self.owner is None else self.owner
             self._assigned[worker].extend(tickets)
