@@ -27,8 +27,9 @@ SMALL_ARRAY_BYTES = 8192
 """Arrays up to this size are copied quicker through a bytes object than through a view each."""
 LEASED_BYTES = 256 << 10
 """Larger batches lie in a slot of their own: a message costs little beside them."""
-LEASED_RUN_BYTES = 1 << 20
-"""So many bytes of batches between these sizes make a run: a slot has that much memory in any case, and a device registers it as one."""
+LEASED_RUN_BYTES = 2 << 20
+"""So many bytes of batches between these sizes make a run: the answers of one message then lie in one slot, and a device registers it as
+one."""
 
 Plan = Any
 Arrays = list[NDArray[Any]]
