@@ -334,13 +334,18 @@ def measure(system, workload, queue):
             os._exit(0)
 
 
+def environment():
+    """That of a cell: every system's modules are compiled once, as an installation has them."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "KERAS_BACKEND": "jax", "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
 def cell(system, workload, queue):
     """One cell, in a process group of its own that is killed at the end: some loaders leave workers behind. None where the system fails."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         done = subprocess.Popen(
             [sys.executable, __file__, "--cell", system, workload, "--queue", str(queue)], stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-            start_new_session=True,
-            env={**os.environ, "KERAS_BACKEND": "jax", "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"})
+            start_new_session=True, env=environment())
         try:
             done.wait(LIMIT_S)
             out.seek(0)
