@@ -89,12 +89,13 @@ class Course:
 
     def ask(self, ticket: int) -> Ask | None:
         """The ask for the next ticket; None where no pass is under way, or none of it is left."""
-        if not self.has_begun or self.at_pass_end:
+        place, ordered = self._place, self._order
+        current = self._passes[-1] if self._passes else None
+        if current is None or (current.length is not None if ordered is None else place == len(ordered)):
             return None
-        place = self._place
         self._place = place + 1
-        index = place if self._order is None else self._order.item(place)
-        return new_ask((self._source, ticket, self._passes[-1].number, index, self.seed, None))
+        index = place if ordered is None else ordered.item(place)
+        return new_ask((self._source, ticket, current.number, index, self.seed, None))
 
     def end_pass(self, ticket: int) -> None:
         """The pass ends before ``ticket``."""

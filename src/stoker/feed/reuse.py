@@ -23,6 +23,7 @@ MOST_WATCHED = 96
 WATCHED_BYTES = MOST_WATCHED * LARGE_BATCH_BYTES
 """Batches beyond ``LARGE_BATCH_BYTES`` are waited for sooner, and so fewer are watched."""
 _ARRAY = frozenset({np.ndarray})
+_copy = np.ndarray.copy
 
 
 class ReuseWatch:
@@ -55,7 +56,7 @@ class ReuseWatch:
         """The item as it may wait: with memory of its own where the source may write to its memory again."""
         if not self.is_watching:
             if is_flat(item):
-                return tuple([part.copy() for part in item]) if self.reused else item
+                return tuple(map(_copy, item)) if self.reused else item
             return _rebuilt(item, self.reused)
         found = _leaves(item)
         memories = [memory for memory in map(_memory, found) if memory.nbytes]

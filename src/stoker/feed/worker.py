@@ -30,9 +30,12 @@ def make(source: Source, ask: Ask, seed_all: Callable[[Ask], None] | None = None
         What came of it, the wall time that it took, and when it began, in seconds.
     """
     began = perf_counter()
-    lost = _caught_up(cast(Stream, source), ask, seed_all) if source.single_owner else None
-    if lost is not None and (not isinstance(lost.error, Exception) or cast(Stream, source).behind(ask.pass_number, ask.index)):
-        return lost, perf_counter() - began, began
+    lost: Failure | None = None
+    if source.single_owner and source.behind(ask[2], ask[3]):  # type: ignore[attr-defined]
+        stream = cast(Stream, source)
+        lost = _caught_up(stream, ask, seed_all)
+        if lost is not None and (not isinstance(lost.error, Exception) or stream.behind(ask.pass_number, ask.index)):
+            return lost, perf_counter() - began, began
     outcome = _made(source, ask, seed_all)
     if lost is not None and type(outcome) is Ended:  # a generator whose error nobody would hear of
         outcome = lost
