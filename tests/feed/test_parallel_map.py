@@ -42,8 +42,73 @@ def test_items_are_pulled_no_further_than_planned(way):
 
 
 def test_items_can_be_gathered_into_batches(way):
-    with stoker.Feed(stoker.parallel_map(range(7), np.array, batch_size=3), **way) as feed:
+    with stoker.Feed(stoker.parallel_map(iter(range(7)), np.array, batch_size=3), **way) as feed:
         assert [batch.tolist() for batch in feed.epoch(9)] == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+class Endless:
+    """An iterable that says nothing of its length."""
+
+    def __iter__(self):
+        yield from range(5)
+
+
+@pytest.mark.parametrize("items", [list(range(5)), Endless()], ids=["list", "iterable"])
+def test_what_can_be_gone_through_again_is_begun_anew_for_each_pass(way, items):
+    def passes(number, way):
+        with stoker.Feed(stoker.parallel_map(items, noisy), seed=4, **way) as feed:
+            return [list(feed.epoch()) for _ in range(number)]
+
+    made = passes(3, way)
+    assert [[int(x[0]) for x, _ in one] for one in made] == [[0, 1, 2, 3, 4]] * 3
+    assert digest(made) == digest(passes(3, {"workers": 0}))
+    assert digest(made[0]) != digest(made[1]), "each pass has its own randomness"
+
+
+def test_steps_go_on_in_the_next_pass_and_a_plan_pulls_no_further(way):
+    pulled = []
+
+    class Items:
+        def __iter__(self):
+            for number in range(4):
+                pulled.append(number)
+                yield number
+
+    with stoker.Feed(stoker.parallel_map(Items(), noisy), **way) as feed:
+        feed.plan(epochs=2, steps=3)
+        assert [int(x[0]) for x, _ in feed.epoch(3)] == [0, 1, 2]
+        assert [int(x[0]) for x, _ in feed.epoch(3)] == [3, 0, 1]
+    assert pulled == [0, 1, 2, 3, 0, 1]
+
+
+@pytest.mark.parametrize(("count", "batch_size", "batches"), [(7, 3, 3), (6, 3, 2), (7, None, 7), (0, 3, 0)])
+def test_a_list_says_how_many_batches_a_pass_has(count, batch_size, batches):
+    assert stoker.parallel_map([0] * count, noisy, batch_size).length() == batches
+    assert stoker.parallel_map(iter([0] * count), noisy, batch_size).length() is None
+
+
+def test_two_feeds_of_one_list_do_not_disturb_each_other():
+    source = stoker.parallel_map(range(6), noisy)
+    with stoker.Feed(source, workers=2) as feed, feed.sibling(source) as other:
+        pairs = list(zip(feed.epoch(12), other.epoch(12), strict=True))
+    assert [(int(one[0][0]), int(two[0][0])) for one, two in pairs] == [(number % 6, number % 6) for number in range(12)]
+
+
+def test_an_empty_list_is_an_error(way):
+    with stoker.Feed(stoker.parallel_map([], noisy), **way) as feed, pytest.raises(stoker.SourceError, match="gave no batch"):
+        list(feed.epoch())
+
+
+def test_an_iterable_that_gives_nothing_more_ends_the_epochs(way):
+    kept = iter(range(3))
+
+    class Once:
+        def __iter__(self):
+            return kept
+
+    with stoker.Feed(stoker.parallel_map(Once(), noisy), **way) as feed:
+        assert len(list(feed.epoch(9))) == 3
+        assert list(feed.epoch()) == []
 
 
 def test_an_error_of_the_iterator_comes_in_its_place(way):
@@ -101,6 +166,20 @@ def test_a_feed_goes_on_at_an_item(way):
         with pytest.warns(stoker.StokerWarning, match="pulled and dropped"):
             feed.load_state_dict(state)
         assert digest(feed.epoch(12)) == digest(whole[8:])
+
+
+def test_a_feed_goes_on_in_a_later_pass(way):
+    source = stoker.parallel_map(range(7), noisy)
+    with stoker.Feed(source, seed=4, **way) as feed:
+        whole = list(feed.epoch(21))
+    with stoker.Feed(source, seed=4, **way) as feed:
+        list(feed.epoch(10))
+        state = feed.state_dict()
+    assert (state["pass"], state["place"]) == (1, 3)
+    with stoker.Feed(source, **way) as feed:
+        with pytest.warns(stoker.StokerWarning, match="pulled and dropped"):
+            feed.load_state_dict(state)
+        assert digest(feed.epoch(11)) == digest(whole[10:])
 
 
 @pytest.mark.parametrize("arguments", [(5, noisy), ([1], "no function")])

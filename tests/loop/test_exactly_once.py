@@ -73,6 +73,18 @@ def test_steps_beyond_the_length_wrap_into_the_next_pass():
     assert counts(model) == [2, 2, 1, 1, 1, 1, 1]
 
 
+def one_row(number):
+    return np.eye(LENGTH, dtype="float32")[number][None], np.zeros((1, 1), "float32")
+
+
+@pytest.mark.parametrize("way", [{"workers": 0}, {"workers": 3}, {"workers": 2, "use_multiprocessing": True}], ids=str)
+def test_a_function_mapped_over_a_list_makes_a_pass_of_each_epoch(way):
+    model = counting_model(True)
+    history = model.fit_generator(stoker.parallel_map(range(LENGTH), one_row), epochs=3, verbose=0, **way)
+    assert counts(model) == [3] * LENGTH
+    assert len(history.history["loss"]) == 3
+
+
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_a_stream_goes_on_where_the_last_call_stopped(workers):
     stream = itertools.count()

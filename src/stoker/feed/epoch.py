@@ -40,10 +40,15 @@ class Epoch:
 
     def limit(self, ticket: int) -> int:
         """A ticket, but none behind the end of this epoch, as far as that is known."""
-        return ticket if self._end is None else min(ticket, self._end)
+        end = self._known_end()
+        return ticket if end is None else min(ticket, end)
 
     def is_over(self) -> bool:
         """Whether every batch of this epoch has been taken, as far as its end is known."""
+        end = self._known_end()
+        return end is not None and self._feed.window.next_out >= end
+
+    def _known_end(self) -> int | None:
         if self._end is None:
             self._end = self._feed.course.pass_end(self._first)
-        return self._end is not None and self._feed.window.next_out >= self._end
+        return self._end

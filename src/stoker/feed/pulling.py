@@ -5,6 +5,7 @@ Rules: an item that waits does not change, even where the iterator refills the s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from stoker.feed.reuse import ReuseWatch
@@ -23,15 +24,20 @@ class Puller:
     def __init__(self, source: ParallelMap, bound: int) -> None:
         self._source = source
         self._watch = ReuseWatch(bound)
+        self._pull: Callable[[], Any] = source.begin
+        self._pass = -1
         self._pulled = 0
 
-    def item(self, index: int) -> Any:
-        """Item number ``index`` of this feed, or ``ENDED``; items before it are dropped."""
+    def item(self, pass_number: int, index: int) -> Any:
+        """Item number ``index`` of a pass, or ``ENDED``; items before it are dropped."""
+        if pass_number != self._pass:
+            self._pull = self._source.begin()
+            self._pass, self._pulled = pass_number, 0
         while self._pulled < index:
-            if self._source.pull() is ENDED:
+            if self._pull() is ENDED:
                 return ENDED
             self._pulled += 1
-        item = self._source.pull()
+        item = self._pull()
         settled = item if item is ENDED else self._watch.settle(item)
         self._pulled += 1
         return settled

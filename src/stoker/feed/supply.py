@@ -92,14 +92,17 @@ class Supply:
         """Issue one ticket with the item that is pulled for it, if there is one."""
         ticket = self.window.next_new
         try:
-            item = puller.item(self.course.position(ticket)[1])  # before the course goes on: after a Ctrl-C here it is pulled next
+            item = puller.item(*self.course.position(ticket))  # before the course goes on: after a Ctrl-C here it is pulled next
         except Exception as error:
             self.trouble = failure(error)
             return
-        self.is_over = item is ENDED
-        if not self.is_over:
+        if item is not ENDED:
             (ask,) = self.course.asks(ticket, 1)
             self.window.issue([ask._replace(item=item)])
+        elif self.source.kind == "stream":
+            self.is_over = True
+        else:
+            self.stream_ended()
 
     def _begin_pass(self) -> None:
         try:
@@ -117,7 +120,7 @@ class Supply:
             self.source.begin_pass()
 
     def stream_ended(self) -> None:
-        """The end of a stream's pass has been settled."""
+        """The pass of a stream ends with what has been issued."""
         kind, ticket = self.source.kind, self.window.next_new
         was_empty = self.course.position(ticket)[1] == 0
         if kind == "stream" or was_empty:

@@ -72,7 +72,9 @@ class Counted(Drawn):
         self.pulled = 0
         self.thread: tuple[int, int] | None = None
         self._inner = inner
-        self._pull = getattr(inner, "pull", None)
+        self._begin = getattr(inner, "begin", None)
+        self._pull: Any = None
+        self._pass = -1
 
     def length(self) -> int | None:
         """As the stream says."""
@@ -82,7 +84,9 @@ class Counted(Drawn):
     def get(self, pass_number: int, index: int, item: Any = None) -> Any:
         """The next item."""
         self.thread = threading.get_ident(), threading.get_native_id()
-        if self._pull is not None:
+        if self._begin is not None:
+            if pass_number != self._pass:
+                self._pull, self._pass = self._begin(), pass_number
             item = self._pull()
         made = item if isinstance(item, Ended) else self._inner.get(pass_number, index, item)
         self.pulled += not isinstance(made, Ended)

@@ -129,13 +129,13 @@ def _times(measured: Measured) -> Iterator[Finding]:
 
 
 def _stream(measured: Measured) -> Iterator[Finding]:
-    if measured.kind in ("stream", "parallel_map"):
+    if measured.is_used_up:
         yield Finding(
             "consumed", "note", f"{measured.drawn} items were drawn from this iterator, and are gone from it", measured.label,
             "Profile the function that makes it, or make a new one to train from.")
     if measured.ended_after == 0:
         yield Finding("empty", "fault", "the stream gave no item", measured.label, "Check that its data was found.")
-    elif measured.ended_after is not None and measured.kind in ("stream", "parallel_map"):
+    elif measured.ended_after is not None and measured.is_used_up:
         yield Finding(
             "ends", "note", f"the stream ended after {measured.ended_after} items: training for more steps would end early", measured.label,
             "Begin it anew inside (while True), or pass the function that makes it.")

@@ -106,7 +106,7 @@ class Profiler:
             source.label, "parallel_map" if isinstance(source, ParallelMap) else source.kind, usable_cores(), self.seconds,
             crowded=watch.crowded, length=source.length() if not look.is_stuck else length, drawn_s=look.elapsed_s,
             distinct=len(set(look.good)), ended_after=look.ended_after, form=look.shapes.form(), times=look.times(watch.share),
-            faults=_gathered(look.faults),
+            faults=_gathered(look.faults), is_used_up=source.kind == "stream",
             alike=look.alike, memory=_memory(look, length, before, sizes(source.original, _name(source))))
         measured = self._with_runs(source, look, replace(measured, travel=travel))
         measured = replace(measured, drawn=self.drawn, unmeasured=tuple(self.untold))
@@ -142,7 +142,7 @@ class Profiler:
         budget_s = CHANCE_SHARE * self.seconds
         if CHANCE_MAKES * look.median_s > budget_s:
             return Chance(untold=f"there was no time to make items again ({CHANCE_MAKES} makes)")
-        item = source.pull() if isinstance(source, ParallelMap) else None
+        item = source.begin()() if isinstance(source, ParallelMap) else None
         if item is ENDED:
             return Chance(untold="the stream has ended")
         places = tuple((0, index) for index in look.good[:2]) if source.kind == "indexed" else ((0, 0), (0, 1))

@@ -35,7 +35,7 @@ def _call(measured: Measured, workers: int, processes: bool) -> str:
     assert measured.form is not None
     verb = "predict" if "predict" in measured.form.text else "fit"
     endless = measured.kind == "stream" or (measured.kind != "indexed" and measured.length is None and measured.ended_after is None)
-    steps = (", steps=..." if verb == "predict" else ", steps_per_epoch=...") if endless or measured.kind == "parallel_map" else ""
+    steps = (", steps=..." if verb == "predict" else ", steps_per_epoch=...") if endless or measured.is_used_up else ""
     ways = f"workers={workers}{', processes=True' if processes else ''}{f', max_queue_size={2 * workers}' if 2 * workers > QUEUE else ''}"
     return f"stoker.{verb}(model, source{steps}, {ways})"
 

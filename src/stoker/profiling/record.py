@@ -193,6 +193,8 @@ class Measured:
     runs: tuple[Run, ...] = ()
     unmeasured: tuple[str, ...] = ()
     """What was left out, and why."""
+    is_used_up: bool = False
+    """Whether what was drawn is gone: an iterator gives each item once."""
 
     @property
     def can_travel(self) -> bool:

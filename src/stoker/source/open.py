@@ -12,7 +12,7 @@ from typing import Any
 from stoker.errors import SourceTypeError
 from stoker.source.indexed import IndexedSource, is_py_dataset
 from stoker.source.protocol import Source
-from stoker.source.stream import RestartableSource, StreamSource
+from stoker.source.stream import RestartableSource, StreamSource, length_of
 
 ACCEPTED = (
     "a Sequence (__len__ and __getitem__), an iterator such as a generator object, a generator function, "
@@ -46,7 +46,7 @@ def open_source(original: Any) -> Source:
     if isinstance(original, Iterator) or _defines(can, "__next__"):
         return StreamSource(original, label)
     if isinstance(original, Iterable):
-        return RestartableSource(original, original.__iter__, label, lambda: _length_hint(original))
+        return RestartableSource(original, original.__iter__, label, lambda: length_of(original))
     if callable(original) and not _required_arguments(original):
         return RestartableSource(original, _caller(original, label), label, lambda: None)
     raise SourceTypeError("not a source of batches", got=label, expected=ACCEPTED, remedy=_remedy(original))
@@ -110,13 +110,3 @@ def _caller(function: Callable[[], Any], label: str) -> Callable[[], Iterator[An
         return iter(made)
 
     return begin
-
-
-def _length_hint(original: Any) -> int | None:
-    """``len()`` of an iterable that has one and knows it: a DataLoader does, an endless data set does not."""
-    if not _defines(type(original), "__len__"):
-        return None
-    try:
-        return len(original)
-    except (TypeError, OverflowError):
-        return None

@@ -4,11 +4,13 @@ The iterator has one owner, the caller's process, which pulls an item when a wor
 and the results come back in order, each once. That is how a generator with heavy work for each item scales.
 
 Rules: items are pulled one batch at a time, in order, on the consumer's thread; what was pulled is kept until its result has been taken,
-so that a lost batch can be made again from the same items.
+so that a lost batch can be made again from the same items. A list, or another iterable that gives a new iterator each time, is begun anew
+for each pass; an iterator never is.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -17,6 +19,7 @@ from stoker.errors import SourceStopped, SourceTypeError
 from stoker.outcome import ENDED
 from stoker.source.owner import turns_of
 from stoker.source.protocol import Kind
+from stoker.source.stream import length_of
 
 
 class ParallelMap:
@@ -25,7 +28,6 @@ class ParallelMap:
     Made by ``parallel_map``; what workers get is ``function`` alone.
     """
 
-    kind: Kind = "stream"
     single_owner = False
     has_pass_end = False
     stoker_source = True
@@ -33,8 +35,8 @@ class ParallelMap:
     def __init__(self, items: Iterable[Any], function: Callable[[Any], Any], batch_size: int | None) -> None:
         self.original = self
         self.label = f"parallel_map of {getattr(function, '__name__', type(function).__name__)}"
-        self._items: Iterator[Any] | None = iter(items)
-        self._turns = turns_of(self._items)
+        self.kind: Kind = "stream" if isinstance(items, Iterator) else "restartable"
+        self._items: Iterable[Any] | None = items
         self._function = function
         self._batch_size = batch_size
 
@@ -42,15 +44,22 @@ class ParallelMap:
         return {**self.__dict__, "_items": None}
 
     def length(self) -> int | None:
-        """None: an iterator does not say how many items it has."""
-        return None
+        """Batches in a pass, where the items can be gone through again and say how many they are."""
+        count = length_of(self._items) if self.kind == "restartable" else None
+        return None if count is None else math.ceil(count / (self._batch_size or 1))
 
-    def pull(self) -> Any:
-        """The next item, or list of ``batch_size`` items (fewer at the end), or ``ENDED``; in the caller's process."""
+    def begin(self) -> Callable[[], Any]:
+        """A pass begins, in the caller's process; an iterator goes on where it is.
+
+        Returns:
+            A function that pulls the next item, or list of ``batch_size`` items (fewer at the end), or ``ENDED``.
+        """
         assert self._items is not None
-        if self._batch_size is None:
-            return self._turns.next_of(self._items)
-        return self._turns.several_of(self._items, self._batch_size) or ENDED
+        iterator, size = iter(self._items), self._batch_size
+        turns = turns_of(iterator)
+        if size is None:
+            return lambda: turns.next_of(iterator)
+        return lambda: turns.several_of(iterator, size) or ENDED
 
     def get(self, pass_number: int, index: int, item: Any = None) -> Any:
         """What the function makes of an item; on a worker."""
@@ -66,13 +75,14 @@ class ParallelMap:
 
 
 def parallel_map(items: Iterable[Any], function: Callable[[Any], Any], batch_size: int | None = None) -> ParallelMap:
-    """A source of ``function(item)`` for the items of any iterator, made by all workers.
+    """A source of ``function(item)`` for the items of any iterable, made by all workers.
 
     Results come in the order of the items, each exactly once. Randomness from ``stoker.rng()`` inside ``function`` is seeded by (seed,
     pass, number of the item): the same for any number of workers.
 
     Args:
-        items: an iterable; it is pulled by one owner, on the caller's thread, no further ahead than ``max_queue_size`` batches.
+        items: an iterable; it is pulled by one owner, on the caller's thread, no further ahead than ``max_queue_size`` batches. A list of
+            files, say, is gone through once a pass, and says how many batches that is; a generator is gone through once.
         function: makes a batch of an item; runs on several threads or processes at once. With ``use_multiprocessing`` the function and
             the items must be picklable.
         batch_size: give ``function`` a list of so many items (fewer at the end of the iterator); None gives it single items.

@@ -160,3 +160,13 @@ class RestartableSource:
 
 def _tells_state(original: Any) -> bool:
     return callable(getattr(original, "state_dict", None)) and callable(getattr(original, "load_state_dict", None))
+
+
+def length_of(iterable: Any) -> int | None:
+    """``len()`` of an iterable that has one and knows it: a DataLoader does, an endless data set does not."""
+    if getattr(type(iterable), "__len__", None) is None:
+        return None
+    try:
+        return len(iterable)
+    except (TypeError, OverflowError):
+        return None
