@@ -10,7 +10,8 @@ each array is read) and dropped.
 
 ``nothing carried`` is two processes that make batches and hand none over: the workers of no loader can give more on this machine.
 
-Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18, two cores of a shared machine; nothing else ran, medians of 5::
+Results: Python 3.11.7, numpy 2.4.6, Keras 3.15.1, PyTorch 2.13.0, Grain 0.2.18, two cores of a shared machine; nothing else ran, except
+where said below; medians of 5::
 
     tiny: 32 x 16 float32 and 32 x 1 float32: 2 KB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
