@@ -1,4 +1,4 @@
-"""Train, save, load, go on: `epochs` is the number after the last epoch, `initial_epoch` that of the first."""
+"""Train, save, load, go on: `initial_epoch` is the first epoch, `epochs` the one to stop before."""
 
 import tempfile
 from pathlib import Path

@@ -42,27 +42,31 @@ def fit(
         source: a Sequence, an iterator, a generator function, an iterable of batches, or arrays ``(x, y)`` or
             ``(x, y, sample_weights)``.
         batch_size: rows in a batch of arrays; 32 by default.
-        steps_per_epoch: batches in an epoch; by default a whole pass. Needed for iterators.
-        epochs: the number after the last epoch.
-        verbose: 0 silent, 1 progress bar, 2 a line per epoch.
+        steps_per_epoch: batches in an epoch, a fraction rounded up; by default a whole pass. Needed for iterators.
+        epochs: the epoch to stop before, counted from 0; with ``initial_epoch=0``, the number of epochs.
+        verbose: 0 silent; 1 or ``"auto"`` a progress bar in a terminal or a notebook, elsewhere a line per epoch; 2 a line per epoch.
         callbacks: Keras callbacks.
         validation_data: arrays ``(x, y)`` or ``(x, y, sample_weights)``, or any source.
-        validation_steps: batches of each validation; by default a whole pass. Needed for iterators.
+        validation_steps: batches of each validation, a fraction rounded up; by default a whole pass. Needed for iterators.
         validation_batch_size: rows in a batch of validation arrays; by default as in training.
         validation_freq: validate after every n-th epoch, or after those listed, counted from 1.
-        class_weight: dict class -> weight, or for several outputs a dict output name -> such a dict.
+        class_weight: dict class -> weight, or for several outputs a dict output name -> such a dict. A class that occurs and has no
+            weight is a ``BatchError``.
         shuffle: permute the order of an indexed source, or the rows of arrays, in each pass.
-        initial_epoch: the number of the first epoch.
-        workers: 0 makes batches on this thread when they are needed; ``"auto"`` begins with one thread and finds out how many are
-            needed, and whether they should be processes; by default 1, and 0 for arrays.
+        initial_epoch: the number of the first epoch, counted from 0.
+        workers: 0 makes batches on this thread when they are needed; ``"auto"`` begins with one thread (one process with
+            ``processes=True``) and finds out how many are needed, never more than ``max_queue_size`` or 64, and whether they should be
+            processes; by default 1, and 0 for arrays.
         processes: workers are processes, not threads.
-        max_queue_size: batches made ahead, at most.
+        max_queue_size: batches made ahead, at most. When stoker runs several short steps in one call, or ahead of callbacks, it may
+            prepare up to 128 batches regardless of this value.
         seed: makes order and augmentation reproducible; None draws one from Python's ``random``.
         timeout_s: after so many seconds of silence a worker counts as hung.
 
     Returns:
-        ``keras.callbacks.History``, also ``model.history``; its ``feed`` lists what the feed did in each epoch, and its
-        ``plot()`` draws the curves with matplotlib.
+        ``keras.callbacks.History``, also ``model.history``; its ``feed`` lists what the feed did in each epoch, ``records`` what came of
+        each, ``timeline`` has the last epoch batch by batch, ``run`` what the call was asked to do, and its ``plot()`` draws the curves
+        with matplotlib.
 
     Raises:
         ValueError, TypeError: an argument, the source or a batch is wrong; the text names it.
@@ -104,7 +108,7 @@ def evaluate(
         model: a compiled ``keras.Model``.
         source: as in ``fit``.
         batch_size: rows in a batch of arrays; 32 by default.
-        steps: batches; by default a whole pass. Needed for iterators.
+        steps: batches, a fraction rounded up; by default a whole pass. Needed for iterators.
         verbose: as in ``fit``.
         callbacks: Keras callbacks.
         return_dict: return loss and metrics by name.
@@ -137,7 +141,7 @@ def predict(
         source: as in ``fit``; batches are inputs, ``(inputs,)`` or tuples whose targets are ignored. Arrays are ``x``, or a list or
             dict of arrays for several inputs.
         batch_size: rows in a batch of arrays; 32 by default.
-        steps: batches; by default a whole pass. Needed for iterators.
+        steps: batches, a fraction rounded up; by default a whole pass. Needed for iterators.
         verbose: as in ``fit``.
         callbacks: Keras callbacks.
         workers: as in ``fit``.

@@ -48,7 +48,7 @@ class Feed:
     Args:
         source: a Sequence, an iterator, a generator function, or an iterable of batches.
         workers: 0 makes each batch on the caller's thread when it is needed; more make batches ahead; ``"auto"`` begins with one thread
-            and finds out while it runs how many are needed, and whether they should be processes.
+            (one process with ``processes=True``) and finds out how many of what kind are needed, never more than ``max_queue_size`` or 64.
         processes: workers are processes, not threads.
         max_queue_size: batches in flight or ready at once, at most.
         shuffle: permute the order of an indexed source in each pass.
