@@ -80,7 +80,10 @@ class FeedClosed(StokerError, RuntimeError):
 
 
 class NotPicklable(StokerError, TypeError):
-    """A source that cannot travel to worker processes; ``where`` is the path of the attribute that cannot."""
+    """An item of ``parallel_map`` that cannot travel to worker processes; ``where`` is the path of what cannot.
+
+    (A source that cannot, or for the copy of whose arrays there is no memory, is told of in a warning, and threads make its batches.)
+    """
 
 
 class WorkerError(StokerError, RuntimeError):

@@ -23,9 +23,9 @@ OFFER: ContextVar[Offer | None] = ContextVar("stoker_empty", default=None)
 def empty(shape: int | tuple[int, ...], dtype: DTypeLike = float) -> NDArray[Any]:
     """An uninitialised array, in shared memory where that saves a copy.
 
-    In a worker process an array of more than 256 KB lies in the slot of the batch that is being made; return it as part of that batch and
-    keep no reference to it: a source that keeps one is given ordinary memory from then on. Anywhere else this is ``numpy.empty``, on
-    helper threads of a source too.
+    In a worker process the array lies in the slot of the batch that is being made, if batches have more than 256 KB; return it as part of
+    that batch and keep no reference to it: a source that keeps one is given ordinary memory from then on. Anywhere else this is
+    ``numpy.empty``, on helper threads of a source too.
 
     Args:
         shape: the shape.

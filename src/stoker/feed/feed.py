@@ -169,7 +169,7 @@ class Feed:
         self.close()
 
     def close(self) -> None:
-        """End the workers, unless they are another feed's, and drop what is ready; an iterator is left where it was pulled to."""
+        """End the workers, unless they are another feed's, and drop what is ready; items taken ahead from an iterator are lost."""
         pump, self._pump, self._here, self._pause = self._pump, None, None, 0
         if self._owns_hub:
             self._hub.close()
@@ -385,7 +385,7 @@ class Feed:
         return outcome
 
     def state_dict(self) -> dict[str, Any]:
-        """The position of the next batch, as a few bytes of JSON: from there the stream goes on, on any lane."""
+        """The position of the next batch, as a small dict (JSON, if the source's own state is): from there it goes on, on any lane."""
         return snapshot(self.source, self.options, self.course.position(self.window.next_out))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The position of a feed as a few bytes of JSON, and the way back to it.
+"""The position of a feed as a small dict, and the way back to it.
 
 Rules: pure but for the source's own ``load_state_dict``; says once where going back means pulling and dropping.
 """
