@@ -257,20 +257,19 @@ def _validation(data: Any, steps: Any, batch_size: Any, freq: Any) -> Validation
     if data is None:
         return None
     if isinstance(data, tuple) or (isinstance(data, list) and any(_is_array(part) for part in data)):
-        parts = _validation_arrays(tuple(data))
+        parts = _validation_arrays(tuple(data)).parts
         return Validation(lambda size: ArraySource(parts, rows or size), count, wants, is_arrays=True)
     feed = Feed(open_source(data), workers=0, seed=0)
     _refuse_endless(feed, count, "validation_steps")
     return Validation(lambda size: open_source(data), count, wants)
 
 
-def _validation_arrays(parts: tuple[Any, ...]) -> tuple[Any, ...]:
+def _validation_arrays(parts: tuple[Any, ...]) -> ArraySource:
     if len(parts) not in (2, 3) or not all(map(_may_be_part, parts)):
         raise SourceError(
             "validation_data has the wrong form", got=f"a tuple of {len(parts)}", expected="(x, y) or (x, y, sample_weights)",
             remedy="Pass arrays (x, y), or a source of batches.")
-    ArraySource(parts, DEFAULT_BATCH_SIZE)
-    return parts
+    return ArraySource(parts, DEFAULT_BATCH_SIZE)
 
 
 def _frequency(freq: Any) -> Any:

@@ -213,6 +213,38 @@ def test_validation_on_part_of_a_pass_lets_go_of_what_it_had():
     assert open_files[1:] == open_files[1:2] * 5
 
 
+class Table:
+    """A table that becomes an array on demand, and counts how often."""
+
+    ndim = 2
+
+    def __init__(self, rows):
+        self.rows = rows
+        self.made = 0
+
+    def __array__(self, dtype=None, copy=None):
+        self.made += 1
+        return np.array(self.rows, dtype)
+
+
+def test_validation_arrays_are_made_once_and_cut_as_in_training():
+    x, y = Table(np.zeros((80, LENGTH), "float32")), Table(np.zeros((80, 1), "float32"))
+    sizes, made = [], []
+
+    class Hook(keras.callbacks.Callback):
+        def on_test_batch_begin(self, batch, logs=None):
+            sizes.append(logs["size"])
+
+        def on_epoch_end(self, epoch, logs=None):
+            made.append(x.made)
+
+    batches = [(np.zeros((rows, LENGTH), "float32"), np.zeros((rows, 1), "float32")) for rows in (32, 32, 32, 4)]
+    counting_model(True).fit_generator(
+        itertools.cycle(batches), 4, 3, verbose=0, validation_data=(x, y), validation_steps=2, callbacks=[Hook()])
+    assert sizes == [32, 32] * 3
+    assert made == made[:1] * 3
+
+
 class Dataset(keras.utils.PyDataset):
     """Says how often each pass began and ended; its length is a property, as Keras allows."""
 

@@ -1,8 +1,7 @@
 """A backend without a framework: it writes down what it was given, for tests of the loop.
 
-Rules: behaves as the others do, in order and in what it returns; its "model" is any object that has ``stop_training``;
-the loss of a batch is
-the mean of its inputs.
+Rules: behaves as the others do, in order and in what it returns; its "model" is any object that has ``stop_training``; the loss of a batch
+is the mean of its inputs.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def run_epoch(
     """
     begin, end, keep, must_stop = listeners.begin, listeners.end, listeners.keep, listeners.must_stop
     report = listeners.reporter.batch_end
-    number = samples = 0
+    number = samples = largest = 0
     raw: Raw = None
 
     def read_logs() -> dict[str, float]:
@@ -99,15 +99,17 @@ def run_epoch(
         raw = step(group, number) if is_one else session.step_many(group)  # type: ignore[arg-type]
         number += count
         samples += size
+        if group.size > largest:
+            largest = group.size
         if keep is not None:
             keep(raw)
         if end is not None:
             end(number - 1, size, raw)
         report(number - 1, read_logs)
         if must_stop() and number != expected:
-            return Progress(number, samples, raw, StopReason.STOP_REQUESTED)
+            return Progress(number, samples, largest, raw, StopReason.STOP_REQUESTED)
     ended_early = expected is not None and number < expected
-    return Progress(number, samples, raw, StopReason.SOURCE_ENDED if ended_early else StopReason.COMPLETED)
+    return Progress(number, samples, largest, raw, StopReason.SOURCE_ENDED if ended_early else StopReason.COMPLETED)
 
 
 def _groups(items: Items, read: Read, session: Session, expected: int | None) -> Iterator[Batch | Stack]:

@@ -104,7 +104,7 @@ class _Fit:
         expected = expected_steps(plan.feed, plan.steps)
         step = session.begin("train")
         reader = reader_for(plan.backend, plan.model, session, None if plan.is_arrays else plan.feed, plan.class_weight)
-        listeners = self._listeners("train", plan.feed)
+        listeners = self._listeners("train")
         if may_group(plan.feed, plan.is_arrays):
             _allow(session, listeners, expected, expected and expected * (plan.epochs - epoch))
         plan.reporter.epoch_begin(epoch, expected, "train", plan.feed.meter.look)
@@ -115,13 +115,13 @@ class _Fit:
             _warn_of_end(plan.feed, progress, expected)
         if progress.steps == 0:
             return StopReason.SOURCE_ENDED
-        self._batch_size = self._batch_size or -(-progress.samples // progress.steps)
+        self._batch_size = self._batch_size or progress.largest
         logs = session.result(progress.raw)
         self._history.timeline = plan.feed.meter.timeline()
         figures = plan.feed.meter.take()
         self._history.feed.append(figures)
         reason = None if progress.reason is StopReason.COMPLETED else text_of(progress, expected)
-        if plan.validation is not None and plan.validation.wants(epoch) and not self._has_stopped(progress):
+        if plan.validation is not None and plan.validation.wants(epoch) and progress.reason is not StopReason.STOP_REQUESTED:
             logs.update({f"val_{name}": value for name, value in self._validate(plan.validation, epoch).items()})
         self._params["metrics"][:] = _metric_names(logs, plan.validation is not None)
         callbacks.tell("epoch_end", epoch, logs)
@@ -130,10 +130,7 @@ class _Fit:
         plan.reporter.epoch_end(epoch, logs, figures, reason)
         return progress.reason
 
-    def _has_stopped(self, progress: Progress) -> bool:
-        return progress.reason is StopReason.STOP_REQUESTED
-
-    def _listeners(self, phase: Phase, feed: Feed) -> Listeners:
+    def _listeners(self, phase: Phase) -> Listeners:
         model, callbacks = self._plan.model, self._callbacks
         return Listeners(
             callbacks.batch_begin(phase), callbacks.batch_end(phase), self._plan.reporter, _stop_flag(model, phase))
@@ -149,7 +146,7 @@ class _Fit:
         step = session.begin("test")
         looked_up = None if validation.is_arrays else feed
         reader = reader_for(plan.backend, plan.model, session, looked_up, what="validation batch")
-        listeners = self._listeners("test", feed)
+        listeners = self._listeners("test")
         if may_group(feed, validation.is_arrays):
             _allow(session, listeners, expected, expected and expected * (plan.epochs - epoch))
         progress = run_epoch(feed.epoch(validation.steps), reader.read, noting(step, reader), session, listeners, expected)
@@ -166,19 +163,18 @@ class _Fit:
         """
         feed = self._validation
         if feed is None or (validation.steps is not None and feed.kind != "stream"):
-            if feed is not None:
-                feed.close()
-            feed = self._open_feed(validation)
+            self._open_feeds.close()
+            feed = self._open_feeds.enter_context(self._new_feed(validation))
             feed.before_pass_end = self._session.wait
             feed.on_stall = self._plan.reporter.stalled
             self._validation = feed
         return feed
 
-    def _open_feed(self, validation: Validation) -> Feed:
+    def _new_feed(self, validation: Validation) -> Feed:
         """A feed on the workers of the training feed; for arrays one without workers, which would only carry rows about."""
         source = validation.make_source(self._batch_size)
         if validation.is_arrays:
-            return self._open_feeds.enter_context(Feed(source, workers=0, seed=0))
+            return Feed(source, workers=0, seed=0)
         return self._plan.feed.sibling(source)
 
     def _record(

@@ -95,7 +95,6 @@ def expected_steps(feed: Feed, steps: int | None) -> int | None:
     return steps if steps is not None else feed.length()
 
 
-
 def may_group(feed: Feed, is_arrays: bool) -> bool:
     """Whether batches may be pulled before the step that needs them: not with ``workers=0``, but for arrays, which run no user code."""
     return feed.options.workers > 0 or is_arrays

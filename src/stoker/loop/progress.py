@@ -25,12 +25,14 @@ class Progress:
     Args:
         steps: batches that were run.
         samples: rows that were run.
+        largest: rows of the largest batch.
         raw: what the last step gave; None where none was run.
         reason: why it ended.
     """
 
     steps: int
     samples: int
+    largest: int
     raw: Any
     reason: StopReason
 

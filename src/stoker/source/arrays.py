@@ -39,11 +39,11 @@ class ArraySource:
     def __init__(self, parts: tuple[Any, ...], batch_size: int, *, shuffle: bool = False, seed: int = 0) -> None:
         self.original = self
         self.label = "arrays"
-        self._parts = tuple(_as_arrays(part) for part in parts)
+        self.parts = tuple(_as_arrays(part) for part in parts)
         self._batch_size = batch_size
         self._shuffle = shuffle
         self._seed = seed
-        self.samples = _common_length(self._parts)
+        self.samples = _common_length(self.parts)
         self._rows: tuple[int, NDArray[np.int64]] | None = None
 
     def length(self) -> int:
@@ -57,7 +57,7 @@ class ArraySource:
         rows: slice | NDArray[np.int64] = slice(start, stop)
         if self._shuffle:
             rows = self._order(pass_number)[start:stop]
-        return tuple(_take(part, rows) for part in self._parts)
+        return tuple(_take(part, rows) for part in self.parts)
 
     def end_pass(self) -> None:
         """Nothing to tell."""
