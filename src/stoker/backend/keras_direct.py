@@ -49,6 +49,7 @@ class DirectSession:
         """See ``Session``."""
         self._phase = phase
         self._function = None
+        common.begin_phase(self._model, phase)
         if phase != "predict":
             self._model.reset_metrics()
         return self.step

@@ -13,7 +13,7 @@ import keras
 
 UNUSED = frozenset({
     "history", "stop_training", "stop_evaluating", "stop_predicting", "train_function", "test_function", "predict_function",
-    "_initial_epoch", "_stoker_programs", "_stoker_depth", "_torch_params",
+    "_initial_epoch", "_stoker_programs", "_stoker_calls", "_torch_params",
 })
 """Attributes that no step reads, or that Keras makes anew of others."""
 MOST = 100_000

@@ -35,7 +35,7 @@ class TorchSession(DirectSession):
 
     def begin(self, phase: Phase) -> Step:
         """See ``Session``; tells layers of torch's own whether they train."""
-        self._model.train(phase == "train")
+        self._set_training(phase == "train")
         self.has_trained = self.has_trained or phase == "train"
         self._has_hooks = True
         return super().begin(phase)
@@ -46,8 +46,13 @@ class TorchSession(DirectSession):
 
     def result(self, raw: Raw) -> dict[str, float]:
         """See ``Session``; what runs between passes finds layers of torch's own as for inference."""
-        self._model.eval()
+        self._set_training(False)
         return super().result(raw)
+
+    def _set_training(self, is_training: bool) -> None:
+        """Tell layers of torch's own; a training on another thread that is under way keeps what it has told them."""
+        if is_training or not common.trains_elsewhere(self._model):
+            self._model.train(is_training)
 
     def wait(self) -> None:
         """See ``Session``."""
@@ -58,7 +63,7 @@ class TorchSession(DirectSession):
         """See ``DirectSession``."""
         if phase != "predict" and not common.is_built(self._model):
             common.build(self._model, data)
-            self._model.train(phase == "train")
+            self._set_training(phase == "train")
         return _step_function(self._model, phase, self._has_hooks)
 
 
@@ -100,14 +105,15 @@ class TorchBackend(common.KerasCallbacks):
     @contextmanager
     def session(self, model: Any) -> Iterator[TorchSession]:
         """See ``Backend``."""
-        was_training, is_nested = model.training, common.is_nested(model)
-        with common.nesting(model), InterruptGuard() as guard:
+        was_training = model.training
+        with common.nesting(model) as call, InterruptGuard() as guard:
             session = TorchSession(model, guard)
             try:
                 yield session
             finally:
                 session.wait()
-                model.train(was_training and (is_nested or not session.has_trained))  # Keras leaves it so after fit
+                if not common.trains_elsewhere(model):
+                    model.train(was_training and (call.is_nested or not session.has_trained))  # Keras leaves it so after fit
 
 
 def make_backend() -> Backend:
