@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+import stoker
 from stoker.backend.choose import load_backend
 from stoker.backend.protocol import Backend
 from stoker.batch.form import Batch
@@ -197,3 +198,55 @@ def test_a_model_with_a_step_of_its_own_takes_what_comes(backend):
 def test_history_and_callbacks_are_keras_own(backend):
     assert isinstance(backend.new_history(), keras.callbacks.History) and backend.is_history(keras.callbacks.History())
     assert not backend.is_history(object()) and backend.callback_base is keras.callbacks.Callback
+
+
+class Counting(keras.layers.Layer):
+    """Counts how often Python runs it; its layer is never used."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls, self.unused = 0, keras.layers.Dense(1)
+        self.built = True
+
+    def call(self, inputs):
+        self.calls += 1
+        return inputs
+
+
+def test_predict_runs_a_model_that_was_never_trained_once_for_each_batch():
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input(batch_shape=(1, 3, 2)), keras.layers.LSTM(4, stateful=True), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(size=(3, 3, 2)).astype("float32")
+    expected = model.predict(x, batch_size=1, verbose=0)
+    model.layers[0].reset_states()
+    np.testing.assert_allclose(stoker.predict(model, x, batch_size=1), expected, rtol=1e-5)
+
+
+def test_predict_on_a_model_with_layers_but_no_variables_of_its_loss_builds_nothing():
+    counting = Counting()
+    counting.unused.build((None, 2))
+    model = keras.Sequential([keras.Input((2,)), counting, keras.layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    x = np.ones((ROWS, 2), "float32")
+    stoker.predict(model, x)
+    before = counting.calls
+    stoker.predict(model, x)
+    assert counting.calls - before == (keras.backend.backend() == "torch")  # others have it compiled
+
+
+def test_a_model_with_a_layer_that_nobody_uses_is_built_once_in_a_call(backend, monkeypatch):
+    model = keras.Sequential([keras.Input((2,)), Counting(), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    built, build = [], model._symbolic_build
+    monkeypatch.setattr(type(model), "_symbolic_build", lambda self, **data: built.append(1) or build(**data))
+    source = [(np.ones((ROWS, 2), "float32"), np.zeros((ROWS, 1), "float32"))] * 2
+    stoker.fit(model, source, epochs=3, validation_data=source, verbose=0)
+    assert len(built) == 1
+
+
+def test_a_model_is_built_anew_after_it_was_compiled_in_a_call(backend, model):
+    with backend.session(model) as session:
+        session.begin("train")(batch())
+        model.compile("sgd", "mse", metrics=["mse"])
+        assert set(session.result(session.begin("train")(batch()))) == {"loss", "mse"}

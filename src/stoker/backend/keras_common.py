@@ -6,7 +6,7 @@ between calls.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import get_ident
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from stoker.backend.protocol import Phase
 from stoker.batch.form import Batch, in_words
 from stoker.batch.spec import ModelSpec, Port, Ports
 from stoker.batch.stack import Stack
@@ -140,16 +141,43 @@ def _loss_name(loss: Any) -> str:
     return name if is_own else f"custom {name}"
 
 
-def is_built(model: Any) -> bool:
-    """Whether layers, loss, metrics and optimizer have all their variables."""
-    parts = (model._compile_metrics, model._compile_loss, model.optimizer) if model.compiled else ()
-    return bool(model.built) and all(part is None or part.built for part in parts) and all(
-        layer.built for layer in model._flatten_layers())
+def _compiled_parts(model: Any, phase: Phase) -> tuple[Any, ...]:
+    """What was compiled and has variables that a phase needs."""
+    return () if phase == "predict" or not model.compiled else (model._compile_metrics, model._compile_loss, model.optimizer)
+
+
+class Building:
+    """Building a model in a call: once, and once more where it was compiled meanwhile.
+
+    A layer that nobody uses, or a loss that a model's own step leaves alone, is never built: to ask only for that would build in each pass.
+    """
+
+    def __init__(self) -> None:
+        self._done: tuple[Any, ...] = ()
+        """The model, and what was compiled, for which that was done."""
+
+    def once(self, model: Any, phase: Phase, build: Callable[[], None]) -> bool:
+        """Build where layers, or the loss, metrics and optimizer that the phase needs, lack variables; whether that was needed."""
+        parts = (model, *_compiled_parts(model, phase))
+        if all(any(part is done for done in self._done) for part in parts):
+            return False
+        is_due = not (model.built and all(part is None or part.built for part in parts[1:]) and all(
+            layer.built for layer in model._flatten_layers()))
+        if is_due:
+            build()
+        self._done = parts
+        return is_due
 
 
 def build(model: Any, data: Any) -> None:
     """Build what is not built yet from a batch's shapes; what Keras's own trainers call (it has no public name)."""
     model._symbolic_build(data_batch=data)
+
+
+def build_layers(model: Any, inputs: Any) -> None:
+    """Build layers from inputs; the states of those that have any stay as they are."""
+    with keras.StatelessScope():
+        model(inputs)
 
 
 def as_data(batch: Batch) -> tuple[Any, ...]:

@@ -36,6 +36,7 @@ class DirectSession:
         self._phase: Phase = "train"
         self._function: Callable[[Any], Any] | None = None
         self._order: list[str] = []
+        self.building = common.Building()
 
     def build(self, batch: Batch) -> None:
         """See ``Session``."""

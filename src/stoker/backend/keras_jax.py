@@ -14,7 +14,6 @@ from time import perf_counter
 from typing import Any
 
 import jax
-import keras
 import numpy as np
 
 from stoker.backend import keras_common as common
@@ -53,6 +52,7 @@ class JaxSession:
         self._missed = 0
         self._last: Any = None
         self._order: list[str] = []
+        self._building = common.Building()
         self._pages = _device_pages(jax.devices()[0])
 
     @property
@@ -267,13 +267,9 @@ class JaxSession:
         self._build(common.as_data(batch))
 
     def _build(self, data: Any) -> None:
-        if common.is_built(self._model):
-            return
-        if self._phase != "predict":
-            common.build(self._model, data)
-            return
-        with keras.StatelessScope():
-            self._model(data[0])
+        model, phase = self._model, self._phase
+        self._building.once(
+            model, phase, lambda: common.build_layers(model, data[0]) if phase == "predict" else common.build(model, data))
 
 
 def _number(value: jax.Array) -> float:

@@ -76,18 +76,17 @@ class TensorFlowSession(DirectSession):
 
     def load(self, phase: Phase, data: Any) -> Callable[[Any], Any]:
         """See ``DirectSession``."""
-        if not common.is_built(self._model):
-            if phase == "predict":
-                self._model(data[0])
-            else:
-                self._build(data)
+        self.building.once(self._model, phase, lambda: self._build(phase, data))
         step = program_of(self._model, phase)
         if isinstance(step, Program):
             self._fuser.take_up(step)
         return step
 
-    def _build(self, data: Any) -> None:
+    def _build(self, phase: Phase, data: Any) -> None:
         """Build what can be built before the first step; a step of the user's own, or one that runs eagerly, may build the rest itself."""
+        if phase == "predict":
+            common.build_layers(self._model, data[0])
+            return
         try:
             common.build(self._model, data)
         except Exception:

@@ -61,8 +61,7 @@ class TorchSession(DirectSession):
 
     def load(self, phase: Phase, data: Any) -> Callable[[Any], Any]:
         """See ``DirectSession``."""
-        if phase != "predict" and not common.is_built(self._model):
-            common.build(self._model, data)
+        if phase != "predict" and self.building.once(self._model, phase, lambda: common.build(self._model, data)):
             self._set_training(phase == "train")
         return _step_function(self._model, phase, self._has_hooks)
 
