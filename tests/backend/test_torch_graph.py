@@ -214,6 +214,29 @@ def test_what_a_callback_changes_between_batches_counts_at_once(monkeypatch):
     assert_same_with_and_without(build, monkeypatch, callbacks=[lambda model: Often()])
 
 
+def test_a_layer_that_a_callback_unfreezes_between_batches_is_trained_from_then_on(monkeypatch):
+    class Unfreeze(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.layers[0].trainable = self.model.layers[0].trainable or batch == 7
+
+    def run(*, may_record):
+        keras.utils.set_random_seed(3)
+        model = dense()
+        model.train_on_batch(*batches[0])
+        model.layers[0].trainable = False
+        with monkeypatch.context() as change:
+            if not may_record:
+                change.setattr(torch_graph, "AFTER_STEPS", 10**9)
+            history = stoker.fit(model, batches, epochs=2, verbose=0, callbacks=[Unfreeze()])
+        return history.history, model
+
+    batches = [data()] * 20
+    (expected, theirs), (got, ours) = run(may_record=False), run(may_record=True)
+    assert got == expected and kinds(ours) == ["graph"]
+    for weight, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, other)
+
+
 @pytest.mark.parametrize("at", [range(1), (1, 2), range(9)])
 def test_the_rate_of_an_optimizer_that_takes_it_as_a_number_counts_from_the_batch_on_at_which_it_changed(at, monkeypatch):
     class Often(keras.callbacks.Callback):

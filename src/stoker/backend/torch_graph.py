@@ -154,9 +154,13 @@ class GraphSteps:
         self._may_change = may_change
         if self._changes <= MOST_CHANGES:
             self._look_at_settings()
+        self._look_up_variables()
+        return self
+
+    def _look_up_variables(self) -> None:
+        """Find the tensors that a step changes; which of them are trained is a setting."""
         self._values = _values(self._model, self._phase)
         self._trained = [variable.value for variable in self._model.trainable_weights] if self._phase == "train" else []
-        return self
 
     def _look_at_settings(self) -> None:
         """Throw away what was recorded under other settings."""
@@ -165,6 +169,7 @@ class GraphSteps:
             return
         self._changes += 1
         self._forms.clear()
+        self._look_up_variables()
         try:
             self._settings, self._rate = Settings(self._model), rate
         except Exception:  # containers of somebody's that change meanwhile, or are none
