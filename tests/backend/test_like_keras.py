@@ -142,6 +142,46 @@ def test_a_training_step_that_is_put_in_the_place_of_another_is_taken():
     assert stoker.fit(model, BATCHES, verbose=0).history["loss"] == [42.0]
 
 
+def more_logs(logs):
+    more = {"inner": {"again": logs["loss"], "deeper": {"rows": 4}}, "nothing": None}
+    return {**logs, **more, **({"text": "text"} if BACKEND == "torch" else {})}
+
+
+class MoreLogs(keras.Sequential):
+    """Its step gives logs that are no numbers."""
+
+    def train_step(self, *arguments):
+        given = super().train_step(*arguments)
+        return (more_logs(given[0]), given[1]) if BACKEND == "jax" else more_logs(given)
+
+
+@pytest.mark.parametrize("verbose", [0, 2])
+def test_logs_of_a_step_may_hold_dicts_and_what_is_no_number(verbose):
+    class Hearing(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append({name: value for name, value in logs.items() if name not in ("batch", "size")})
+
+    def expected():
+        model = small(MoreLogs)
+        return model.fit(*BATCHES[0], batch_size=4, epochs=1, verbose=0).history
+
+    seen = []
+    history = stoker.fit(small(MoreLogs), BATCHES[:1] * 40, verbose=verbose, callbacks=[Hearing()]).history
+    assert history.keys() == expected().keys() and {"again", "rows"} <= history.keys()
+    assert history["again"] == history["loss"] and history["nothing"] == [None] and history.get("text") in (None, ["text"])
+    assert len(seen) == 40 and all(logs.keys() == history.keys() and logs["again"] == logs["loss"] for logs in seen)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="JAX only")
+def test_logs_of_steps_that_ran_ahead_may_hold_dicts_and_none():
+    import jax.numpy as jnp
+
+    from stoker.backend.jax_ahead import GroupLogs
+
+    logs = GroupLogs({"loss": jnp.arange(2.0), "inner": {"again": jnp.arange(2.0)}, "nothing": None})
+    assert logs.row(1) == {"loss": 1.0, "again": 1.0, "nothing": None}
+
+
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="others refuse it in Keras too")
 def test_a_model_with_a_step_of_its_own_and_no_call():
     import tensorflow as tf

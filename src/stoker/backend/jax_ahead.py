@@ -20,6 +20,7 @@ import numpy as np
 from stoker.backend.fusing import Choice, Fusable
 from stoker.backend.jax_bundle import State
 from stoker.backend.jax_fused import Scan
+from stoker.backend.keras_common import flattened
 from stoker.batch.memory import LARGE_BATCH_BYTES
 
 AHEAD = 16
@@ -127,20 +128,20 @@ class GroupLogs:
     """The logs of a group, read from the device at once.
 
     Args:
-        logs: by name, with a row for each step.
+        logs: by name, with a row for each step; those of inner dicts too.
     """
 
     def __init__(self, logs: dict[str, Any]) -> None:
-        self._logs = logs
+        self._logs = flattened(logs)
         self._columns: list[tuple[str, Any]] | None = None
 
     def row(self, place: int) -> dict[str, Any]:
-        """Floats of one step; numpy arrays where they are no scalars."""
+        """Floats of one step; numpy arrays where they are no scalars, None where there is none."""
         columns = self._columns
         if columns is None:
-            look(list(self._logs.values()))
-            columns = self._columns = [(name, _column(np.asarray(value))) for name, value in self._logs.items()]
-        return {name: column[place] for name, column in columns}
+            look(jax.tree.leaves(self._logs))
+            columns = self._columns = [(name, _column(value)) for name, value in self._logs.items()]
+        return {name: None if column is None else column[place] for name, column in columns}
 
 
 class AheadLogs:
@@ -163,7 +164,11 @@ class AheadLogs:
 
 
 def _column(values: Any) -> Any:
-    return list(map(float, values)) if values.ndim == 1 else values
+    """What a log is after each step; None where a step gives no value."""
+    if values is None:
+        return None
+    array = np.asarray(values)
+    return list(map(float, array)) if array.ndim == 1 else array
 
 
 def look(values: list[Any]) -> None:

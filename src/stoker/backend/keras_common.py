@@ -187,18 +187,35 @@ def as_data(batch: Batch) -> tuple[Any, ...]:
     return (batch.inputs, batch.targets, batch.weights)
 
 
+def flattened(logs: Any) -> dict[str, Any]:
+    """Logs with those of inner dicts among them, as Keras has them."""
+    made: dict[str, Any] = {}
+    for name, value in logs.items():
+        made.update(flattened(value) if isinstance(value, dict) else {name: value})
+    return made
+
+
 def to_floats(logs: Any) -> dict[str, Any]:
-    """Logs as Python floats; what is no scalar becomes a numpy array."""
+    """Logs as Python floats; what is no scalar becomes a numpy array, and what is no number stays as it is."""
     made: dict[str, Any] = {}
     for name, value in logs.items():
         if type(value) is float:
             made[name] = value
+        elif isinstance(value, dict):
+            made.update(to_floats(value))
         elif tuple(getattr(value, "shape", ())) == ():
-            made[name] = float(value)
+            made[name] = _float_of(value, value)
         else:
             array = np.asarray(keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else value)
-            made[name] = float(array.item()) if array.size == 1 else array
+            made[name] = _float_of(array.item(), array) if array.size == 1 else array
     return made
+
+
+def _float_of(value: Any, otherwise: Any) -> Any:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return otherwise
 
 
 def metric_order(model: Any) -> list[str]:
