@@ -330,3 +330,11 @@ def test_built_in_callbacks_run_together(tmp_path):
                  keras.callbacks.TerminateOnNaN(), keras.callbacks.EarlyStopping(monitor="loss", patience=9)]
     stoker.fit(model, models.Numbered(3), epochs=2, verbose=0, callbacks=callbacks)
     assert len((tmp_path / "log.csv").read_text().splitlines()) == 3
+
+
+def test_batch_logs_that_are_kept_and_read_later_are_those_of_their_batch():
+    kept = []
+    model = models.small_model(metrics=[keras.metrics.TruePositives()])
+    callback = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: kept.append(logs))
+    stoker.fit(model, [(np.ones((4, 2), "float32"), np.ones((4, 1), "float32"))] * 5, verbose=0, callbacks=[callback])
+    assert [logs["true_positives"] for logs in kept] == [4.0, 8.0, 12.0, 16.0, 20.0]

@@ -20,6 +20,7 @@ from stoker.backend.keras_direct import DirectSession
 from stoker.backend.protocol import Backend, Phase, Raw, Step
 from stoker.backend.torch_copies import Copies, CudaDevice
 from stoker.backend.torch_graph import graph_steps
+from stoker.batch.form import Batch
 from stoker.batch.tree import map_leaves
 
 
@@ -30,6 +31,7 @@ class TorchSession(DirectSession):
         device = torch.empty(0, device=_device()).device
         self._copies = Copies(CudaDevice(device), _alias) if device.type == "cuda" else None
         self._has_hooks = True
+        self._changing: set[int] | None = None
         self.has_trained = False
         super().__init__(model, guard, self._copies or _converter(device))
 
@@ -38,11 +40,22 @@ class TorchSession(DirectSession):
         self._set_training(phase == "train")
         self.has_trained = self.has_trained or phase == "train"
         self._has_hooks = True
+        self._changing = None
         return super().begin(phase)
 
     def allow_fusing(self, steps: int | None, left: int | None) -> None:
         """See ``Session``; steps are not fused, but nobody's code runs between them."""
         self._has_hooks = False
+
+    def step(self, batch: Batch) -> Raw:
+        """See ``Session``; logs that a callback may read later are not changed by later steps."""
+        raw = super().step(batch)
+        if not self._has_hooks or self._phase == "predict":
+            return raw
+        changing = self._changing
+        if changing is None:
+            changing = self._changing = _memory_of([*self._model.variables, *self._model.metrics_variables])
+        return map_leaves(lambda value: _lasting(value, changing), raw)
 
     def result(self, raw: Raw) -> dict[str, float]:
         """See ``Session``; what runs between passes finds layers of torch's own as for inference."""
@@ -64,6 +77,20 @@ class TorchSession(DirectSession):
         if phase != "predict" and self.building.once(self._model, phase, lambda: common.build(self._model, data)):
             self._set_training(phase == "train")
         return _step_function(self._model, phase, self._has_hooks)
+
+
+def _memory_of(variables: list[Any]) -> set[int]:
+    """Where the values of variables lie, which steps change in place."""
+    return {variable.value.untyped_storage().data_ptr() for variable in variables}
+
+
+def _lasting(value: Any, changing: set[int]) -> Any:
+    """A log that stays what it is: a copy of what lies in a variable, such as the result of a metric that merely counts."""
+    if isinstance(value, keras.Variable):
+        return value.value.detach().clone()
+    if isinstance(value, torch.Tensor) and value.untyped_storage().data_ptr() in changing:
+        return value.detach().clone()
+    return value
 
 
 def _device() -> str:
