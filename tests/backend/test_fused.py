@@ -237,3 +237,28 @@ def test_a_size_that_is_known_to_pay_serves_any_pass_that_is_long_enough():
     single = Choice.fixed(1)
     single.has_measured = True
     assert single.serves(40, 40)
+
+
+class Present(keras.layers.Layer):
+    """The inputs that are there, added up."""
+
+    def call(self, inputs):
+        return sum(part for part in inputs if part is not None)
+
+    def compute_output_shape(self, input_shape):
+        return next(shape for shape in input_shape if shape is not None)
+
+
+@pytest.mark.parametrize("absent", [0, 1])
+def test_an_input_that_is_absent_is_so_in_fused_steps_too(absent):
+    def optional(steps_per_execution):
+        inputs = [keras.Input((4,), name=f"x{place}", optional=place == absent) for place in range(2)]
+        made = keras.Model(inputs, keras.layers.Dense(1, kernel_initializer="ones")(Present()(inputs)))
+        made.compile("sgd", "mse", steps_per_execution=steps_per_execution)
+        return made
+
+    batches = [([None if place == absent else x for place in range(2)], y) for x, y in source(8)]
+    fused = optional(4)
+    assert_same(train(optional(1), batches), train(fused, batches))
+    if keras.backend.backend() == "tensorflow":
+        assert fused._stoker_programs.by_phase["train"]._many is not None

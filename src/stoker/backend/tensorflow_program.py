@@ -145,10 +145,10 @@ def _looped(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Steps over batches side by side, one after the other; the logs of the last."""
 
     def many(data: Any) -> Any:
-        count = tf.nest.flatten(data)[0].shape[0]
+        count = next(rows for rows in tf.nest.flatten(data) if rows is not None).shape[0]
 
         def at(place: Any) -> Any:
-            return tf.nest.map_structure(lambda rows: rows[place], data)
+            return tf.nest.map_structure(lambda rows: None if rows is None else rows[place], data)
 
         first = step(at(0))
 
