@@ -250,3 +250,12 @@ def test_a_model_is_built_anew_after_it_was_compiled_in_a_call(backend, model):
         session.begin("train")(batch())
         model.compile("sgd", "mse", metrics=["mse"])
         assert set(session.result(session.begin("train")(batch()))) == {"loss", "mse"}
+
+
+def test_evaluate_of_several_outputs_has_the_order_of_keras():
+    x = keras.Input((2,))
+    model = keras.Model(x, [keras.layers.Dense(1, name="z")(x), keras.layers.Dense(1, name="a")(x)])
+    model.compile("sgd", ["mse", "mse"], metrics=[["mae"], ["mae"]])
+    inputs, targets = np.ones((ROWS, 2), "float32"), [np.ones((ROWS, 1), "float32"), np.zeros((ROWS, 1), "float32")]
+    assert stoker.evaluate(model, [(inputs, targets)]) == pytest.approx(model.evaluate(inputs, targets, verbose=0))
+    assert list(stoker.evaluate(model, [(inputs, targets)], return_dict=True)) == ["loss", "z_loss", "a_loss", "a_mae", "z_mae"]

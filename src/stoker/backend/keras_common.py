@@ -228,11 +228,11 @@ def metric_order(model: Any) -> list[str]:
 
 
 def in_order(logs: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    """Logs in the order of names, others after."""
+    """Logs in the order of names, others after: sorted, as in the lists that Keras's own calls return."""
     if list(logs) == names:
         return logs
     first = {name: logs[name] for name in names if name in logs}
-    return {**first, **{name: value for name, value in logs.items() if name not in first}}
+    return {**first, **{name: logs[name] for name in sorted(logs.keys() - first.keys())}}
 
 
 def pass_result(model: Any, logs: dict[str, Any]) -> dict[str, Any]:

@@ -58,7 +58,8 @@ def metrics_names(self: Any) -> list[str]:
     measured = getattr(self, "_compile_metrics", None)
     loss = getattr(self, "_compile_loss", None)
     if all(part is None or part.built for part in (measured, loss)):
-        return list(in_order(self.get_metrics_result(), metric_order(self))) or ["loss"]
+        names, first = list(self.get_metrics_result()), metric_order(self)
+        return sorted(names, key=lambda name: first.index(name) if name in first else len(first)) or ["loss"]  # others as declared
     return _declared_names(self)
 
 
