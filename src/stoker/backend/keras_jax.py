@@ -69,6 +69,7 @@ class JaxSession:
         """See ``Session``."""
         self._hand_out()
         self._phase = phase
+        self._watch.trains = self._watch.trains or phase == "train"
         self._watch.look_after(_variables(self._model, phase), _optimizer_place(phase))
         self._variables = self._program = None
         self._is_heard, self._missed = False, 0

@@ -9,13 +9,16 @@ Rules: while a call runs, its thread finds the latest values in the variables, a
 thread gets copies, a step or two old, may do with them what it likes, and changes nothing: a ``predict`` that began there before a step
 and puts its weights back after it would undo the step. Arrays of the optimizer that are no scalars are not copied: nobody but a training
 of the same model gives those away.
+
+Where two threads call at once, a variable is with one call: the first, or one that trains in the place of one that does not. The other one
+goes on with arrays of its own and puts nothing back, not even once the first has ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from threading import get_ident
+from threading import RLock, get_ident
 from time import monotonic, sleep
 from typing import Any
 
@@ -25,6 +28,9 @@ import jax.numpy as jnp
 from stoker.backend.jax_bundle import Bundle, Parts, State
 
 WATCH = "_stoker_watch"
+KIND = "_stoker_kind"
+HANDOVER = RLock()
+"""Held for the moment in which a variable goes from one watch to another, or is set because it has not."""
 PATIENCE_S = 1.0
 """How long another thread waits for an array that a call on the session's thread has given away and puts back in a moment."""
 POLL_S = 1e-4
@@ -36,17 +42,27 @@ class Lent:
     Args:
         variable: the variable.
         is_copied: the variable and the state hold different arrays of equal values.
-        kind: the class of the variable, if it is watched for the time of the call.
     """
 
-    __slots__ = ("handed", "is_copied", "kind", "own", "variable")
+    __slots__ = ("can_tell", "handed", "is_copied", "own", "variable")
 
-    def __init__(self, variable: Any, is_copied: bool, kind: type | None) -> None:
+    def __init__(self, variable: Any, is_copied: bool) -> None:
         self.variable = variable
         self.is_copied = is_copied
-        self.kind = kind
+        self.can_tell = "_value" in vars(variable)
+        """Whether the variable can tell who looks at it."""
         self.handed: Any = None
         self.own: Any = None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this thread's call has the variable; else a call on another thread has it, or has had it since."""
+        watch = vars(self.variable).get(WATCH)
+        return not self.can_tell or (watch is not None and watch.owner == get_ident())
+
+    def found(self) -> Any:
+        """What the state is to go on from: what the variable holds, or what it was last given if it is not ours any more."""
+        return self.handed if not self.is_ours and _is_there(self.handed) else _held(self.variable)
 
 
 class Watch:
@@ -63,6 +79,8 @@ class Watch:
         self.refresh = refresh
         self.is_stale = False
         self.is_wanted = False
+        self.trains = False
+        """Whether the call trains: its values count, and those of one on another thread that does not are none that anybody misses."""
         self.sees_all = True
         """Whether whoever looks at a variable is seen; else values are handed out before anybody may look."""
         self._lent: dict[int, Lent] = {}
@@ -87,6 +105,9 @@ class Watch:
             optimizer: the place of the optimizer's variables among the parts.
         """
         self._now = [self._lend(variable, place == optimizer) for place, part in enumerate(parts) for variable in part]
+        for one in self._now:
+            if not one.is_ours:  # a pass begins with what is there
+                one.handed = one.own = None
         self._restore(self._now)
         return tuple([_held(variable) for variable in part] for part in parts)
 
@@ -94,12 +115,12 @@ class Watch:
         """The state of a step: arrays that the variables do not hold; what was assigned to them meanwhile is taken up."""
         together, alone = ([self._now[place] for place in places] for places in (bundle.together, bundle.alone))
         self._restore(self._now)
-        if bundle is not self._bundle or self._buffers is None or any(_held(one.variable) is not one.handed for one in together):
+        if bundle is not self._bundle or self._buffers is None or any(one.found() is not one.handed for one in together):
             for one in together:
-                one.handed = _held(one.variable)
+                one.handed = one.found()
             self._bundle, self._together = bundle, together
             self._buffers = bundle.gather([one.handed for one in together])
-        changed = [one for one in alone if _held(one.variable) is not one.handed or one.own is None]
+        changed = [one for one in alone if one.found() is not one.handed or one.own is None]
         if changed:
             self._take_up(changed)
         return self._buffers, [one.own for one in alone]
@@ -108,8 +129,8 @@ class Watch:
         found = self._lent.get(id(variable))
         if found is None:
             is_copied = not is_of_optimizer or not variable.shape
-            found = self._lent[id(variable)] = Lent(variable, is_copied, _watched(variable, self))
-            self.sees_all = self.sees_all and found.kind is not None
+            found = self._lent[id(variable)] = Lent(variable, is_copied)
+            self.sees_all = _is_watched_by(self, variable) and self.sees_all
         return found
 
     def _restore(self, lent: list[Lent]) -> None:
@@ -117,20 +138,18 @@ class Watch:
 
         A ``predict`` of Keras's own that is interrupted leaves nothing in them at all.
         """
-        dead = [one for one in lent if not _is_there(one.variable._value)]
+        dead = [one for one in lent if one.is_ours and not _is_there(one.variable._value)]
         if not dead:
             return
         buffers = self._buffers if self._buffers is not None and _are_there(self._buffers) else None
         kept = {} if buffers is None else dict(zip(map(id, self._together), self._bundle.spread(buffers), strict=True))
-        for one in dead:
-            value = one.own if _is_there(one.own) else kept.get(id(one))
-            if value is not None:
-                _put(one.variable, value)
+        values = [(one, one.own if _is_there(one.own) else kept.get(id(one))) for one in dead]
+        _put([(one, value) for one, value in values if value is not None])
 
     def _take_up(self, changed: list[Lent]) -> None:
         """What somebody has assigned becomes part of the state."""
         for one in changed:
-            one.handed = _held(one.variable)
+            one.handed = one.found()
         copied = copies([one.handed for one in changed if one.is_copied])
         seen: set[int] = set()
         for one in changed:
@@ -158,22 +177,20 @@ class Watch:
         self._buffers = buffers
         for one, value in zip(self._together, self._bundle.spread(buffers), strict=True):
             one.handed = value
-            _put(one.variable, value)
         pairs = list(zip(alone, arrays, strict=True))
         copied = iter([] if last else copies([value for one, value in pairs if one.is_copied]))
         for one, value in pairs:
             one.own = value
             one.handed = next(copied) if one.is_copied and not last else value
-            _put(one.variable, one.handed)
+        _put([(one, one.handed) for one in (*self._together, *alone)])
 
     def close(self) -> None:
         """Let the variables be what they were; one whose array was given away and not put back gets its last value."""
         lent = list(self._lent.values())
         self._restore(lent)
-        for one in lent:
-            if one.kind is not None:
-                del vars(one.variable)[WATCH]
-                one.variable.__class__ = one.kind
+        with HANDOVER:
+            for one in lent:
+                _let_go(self, one.variable)
         self._lent.clear()
 
 
@@ -203,37 +220,61 @@ def _are_there(values: list[Any]) -> bool:
     return all(map(_is_there, values))
 
 
-def _put(variable: Any, value: Any) -> None:
-    """Set an array directly, as Keras's own trainer does: ``assign`` for every variable costs ten times a step."""
-    watch = vars(variable).get(WATCH)
-    if watch is not None and watch.owner == get_ident():
-        vars(variable)["_value"] = value
-    else:
-        variable._value = value
+def _put(values: list[tuple[Lent, Any]]) -> None:
+    """Set arrays directly, as Keras's own trainer does: ``assign`` for every variable costs ten times a step."""
+    with HANDOVER:
+        for one, value in values:
+            if not one.can_tell:
+                one.variable._value = value
+            elif one.is_ours:
+                vars(one.variable)["_value"] = value
 
 
-def _watched(variable: Any, watch: Watch) -> Any:
-    """Have a variable tell the watch who looks at it; None where it has told another one from before, or cannot.
+def _is_watched_by(watch: Watch, variable: Any) -> bool:
+    """Have a variable tell the watch who looks at it.
 
     Returns:
-        The class that it is to have again.
+        Whether it does: one that has told another one from before goes on doing so, unless this call trains and that one, on another
+        thread, does not. One that cannot tell does not.
     """
-    kind: Any = type(variable)
-    if WATCH in vars(variable) or "_value" not in vars(variable):
-        return None
-    vars(variable)[WATCH] = watch
-    variable.__class__ = _watched_class(kind)
-    return kind
+    if "_value" not in vars(variable):
+        return False
+    with HANDOVER:
+        other = vars(variable).setdefault(WATCH, watch)
+        if other is watch:
+            kind: Any = type(variable)
+            variable.__class__ = _watched_class(kind)
+            return True
+    if other.owner == watch.owner:
+        other.trains = other.trains or watch.trains
+        return False
+    if other.trains or not watch.trains:
+        return False
+    value = _copy_for_another(variable)  # the other thread may be giving away what is there
+    with HANDOVER:
+        if vars(variable).get(WATCH) is other:
+            vars(variable).update({WATCH: watch, "_value": value})
+            return True
+    return _is_watched_by(watch, variable)
+
+
+def _let_go(watch: Watch, variable: Any) -> None:
+    """Let a variable be what it was, if it is still this watch that it tells."""
+    if vars(variable).get(WATCH) is watch:
+        variable.__class__ = getattr(type(variable), KIND, type(variable))
+        del vars(variable)[WATCH]
 
 
 @cache
 def _watched_class(kind: Any) -> type:
-    return type(kind.__name__, (kind,), {"_value": property(_get, _set), "__module__": kind.__module__})
+    return type(kind.__name__, (kind,), {"_value": property(_get, _set), "__module__": kind.__module__, KIND: kind})
 
 
 def _get(variable: Any) -> Any:
     """What a variable holds, as its thread, or another, finds it."""
-    watch = vars(variable)[WATCH]
+    watch = vars(variable).get(WATCH)
+    if watch is None:  # the call has ended this moment
+        return vars(variable)["_value"]
     if watch.owner != get_ident():
         watch.is_wanted = True
         return _copy_for_another(variable)
@@ -243,12 +284,13 @@ def _get(variable: Any) -> Any:
 
 
 def _set(variable: Any, value: Any) -> None:
-    watch = vars(variable)[WATCH]
-    if watch.owner != get_ident():
-        return
-    if watch.is_stale:
+    watch = vars(variable).get(WATCH)
+    if watch is not None and watch.owner == get_ident() and watch.is_stale:
         watch.refresh()
-    vars(variable)["_value"] = value
+    with HANDOVER:
+        watch = vars(variable).get(WATCH)
+        if watch is None or watch.owner == get_ident():
+            vars(variable)["_value"] = value
 
 
 def _copy_for_another(variable: Any) -> Any:
