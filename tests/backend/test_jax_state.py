@@ -271,3 +271,20 @@ def test_a_ragged_last_batch_is_traced_once_in_all():
     model.compile("sgd", "mse")
     stoker.fit(model, source(2, 4) + source(1, 3), epochs=4, verbose=0)
     assert len(traces) == 2
+
+
+@pytest.mark.parametrize("phase", ["predict", "evaluate", "fit"])
+def test_two_layers_of_the_same_shape_may_change_which_of_them_is_trained(phase):
+    x = np.linspace(-1.0, 1.0, 12, dtype="float32").reshape(3, 4)
+    layers = [keras.layers.Dense(4, activation="tanh", kernel_initializer=keras.initializers.RandomNormal(seed=seed)) for seed in (1, 2)]
+    model = keras.Sequential([keras.Input((4,)), *layers])
+    layers[0].trainable = False
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    call = {
+        "predict": lambda: stoker.predict(model, [x]),
+        "evaluate": lambda: stoker.evaluate(model, [(x, x)]),
+        "fit": lambda: stoker.fit(model, [(x, x)], verbose=0).history["loss"],
+    }[phase]
+    expected = call()
+    layers[0].trainable, layers[1].trainable = True, False
+    np.testing.assert_allclose(call(), expected, rtol=1e-6)

@@ -43,6 +43,8 @@ class Program:
         self.bundle = Bundle((), may_pack=False)
         self.one: Function = self.bundle.inside(step)
         self.must_wait = False
+        self.order: list[list[int]] = []
+        """Which variables its state stands for; the trace has them as the layers' own."""
         self.choice: Choice | None = None
         self.compile_s: float | None = None
         self.planned = 0
@@ -93,12 +95,16 @@ class Program:
         return self._many.of(state, data) if self.can_fuse else None
 
 
-def program_of(model: Any, phase: Phase, parts: Parts, data: Any) -> Program:
-    """The program of a phase, made if there is none or if the model was compiled anew since."""
-    program = known_program(model, phase)
-    if program is None or not program.bundle.fits(parts):
+def program_of(model: Any, phase: Phase, variables: Parts, parts: Parts, data: Any) -> Program:
+    """The program of a phase, made if there is none, if the model was compiled anew since, or if its variables have changed places.
+
+    Two layers of the same shape change places where one becomes trainable and the other is no longer.
+    """
+    program, order = known_program(model, phase), [[id(variable) for variable in part] for part in variables]
+    if program is None or program.order != order or not program.bundle.fits(parts):
         is_compiled = bool(model.jit_compile) and not model.run_eagerly
         program = Program(_mark(model, phase), _step_of(model, phase), is_compiled, _may_pack(model))
+        program.order = order
         program.trace(parts, data)
         kept_by_phase(model)[phase] = program
     return program

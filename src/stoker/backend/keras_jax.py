@@ -257,7 +257,7 @@ class JaxSession:
             self._variables = _variables(self._model, self._phase)
         if self._program is None:
             values = self._watch.values(self._variables, _optimizer_place(self._phase))
-            self._program = program_of(self._model, self._phase, values, data)
+            self._program = program_of(self._model, self._phase, self._variables, values, data)
             if not self._is_heard or self._watch.sees_all:
                 self._fuser.take_up(self._fusable(self._program))
         self._state = self._watch.take(self._program.bundle)
