@@ -18,6 +18,7 @@ if keras.backend.backend() != "jax":
 import jax
 
 import stoker
+from stoker.backend import keras_jax_variables
 from stoker.backend.choose import load_backend
 from stoker.batch.form import Batch
 
@@ -112,6 +113,28 @@ def test_the_step_that_ctrl_c_waits_for_is_seen_by_who_has_looked_before_it():
         assert model.get_weights()[0].item() == 2
 
 
+@pytest.mark.parametrize("is_second", [False, True])
+def test_ctrl_c_while_a_session_closes_leaves_every_variable_what_it_was(monkeypatch, is_second):
+    model, let_go, struck = counting_model(), keras_jax_variables._let_go, []
+
+    def interrupted(watch, variable):
+        let_go(watch, variable)
+        if not struck:
+            struck.append(variable)
+            signal.raise_signal(signal.SIGINT)
+
+    def trained():
+        yield from source(3)
+        if is_second:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(keras_jax_variables, "_let_go", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stoker.fit(model, trained(), steps_per_epoch=4 if is_second else 3, verbose=0, workers=0)
+    assert struck and model.get_weights()[0].item() == 3
+    assert {type(variable) for variable in (*model.variables, *model.optimizer.variables)} == {keras.Variable}
+
+
 def test_two_variables_may_share_an_array():
     model = counting_model()
     stoker.fit(model, source(1), verbose=0)
@@ -144,8 +167,6 @@ def test_looking_at_the_model_after_a_step_costs_less_than_a_step():
 
 
 def test_nothing_is_copied_for_a_callback_that_does_not_look_at_the_model(monkeypatch):
-    from stoker.backend import keras_jax_variables
-
     copied, copies = [], keras_jax_variables.copies
     monkeypatch.setattr(keras_jax_variables, "copies", lambda values: copied.append(len(values)) or copies(values))
 

@@ -234,11 +234,18 @@ class JaxSession:
             guard.strike()
 
     def close(self) -> None:
-        """Give the state to the variables for good."""
+        """Give the state to the variables for good; Ctrl-C waits until that is done."""
+        guard = self._guard
+        was_busy, guard.busy = guard.busy, True
         try:
             self._hand_out(last=True)
         finally:
-            self._watch.close()
+            try:
+                self._watch.close()
+            finally:
+                guard.busy = was_busy
+        if guard.pending and not was_busy:
+            guard.strike()
 
     def wait(self) -> None:
         """See ``Session``."""
