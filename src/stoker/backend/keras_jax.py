@@ -54,6 +54,7 @@ class JaxSession:
         self._order: list[str] = []
         self._building = common.Building()
         self._pages = _device_pages(jax.devices()[0])
+        self._watch.settle(model)
 
     @property
     def fuse(self) -> int:
@@ -241,6 +242,7 @@ class JaxSession:
             self._hand_out(last=True)
         finally:
             try:
+                self._watch.settle(self._model)
                 self._watch.close()
             finally:
                 guard.busy = was_busy
@@ -259,6 +261,7 @@ class JaxSession:
 
     def _load(self, data: Any) -> Program:
         """Take the state up from the model's variables, building first what is not built."""
+        self._watch.settle(self._model)
         if self._variables is None:
             self._build(data)
             self._variables = _variables(self._model, self._phase)
@@ -331,12 +334,13 @@ class JaxBackend(common.KerasCallbacks):
     @contextmanager
     def session(self, model: Any) -> Iterator[JaxSession]:
         """See ``Backend``."""
-        with common.nesting(model), InterruptGuard() as guard:
+        with InterruptGuard() as guard:
             session = JaxSession(model, guard)
-            try:
-                yield session
-            finally:
-                session.close()
+            with common.nesting(model):  # looks at variables, which are settled now
+                try:
+                    yield session
+                finally:
+                    session.close()
 
 
 def make_backend() -> Backend:

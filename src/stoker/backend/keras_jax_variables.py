@@ -184,6 +184,24 @@ class Watch:
             one.handed = next(copied) if one.is_copied and not last else value
         _put([(one, one.handed) for one in (*self._together, *alone)])
 
+    def settle(self, model: Any) -> None:
+        """Fill variables that a call of Keras's own has emptied and not filled again, and let Keras forget that call.
+
+        Keras keeps the state of a call that failed on the model (under names that are not public), and assigns it as soon as somebody looks
+        at ``callback.model``, however many steps have run since. What is in a variable is therefore newer; what the session has is as new.
+        """
+        left = getattr(model, "_jax_state", None)
+        if not left or model._jax_state_synced:
+            return
+        pairs = [pair for name, values in left.items() for pair in zip(_named(model, name), values or (), strict=False)]
+        if any(_is_with_another(variable) for variable, _ in pairs):
+            return  # that call may be under way on the other thread
+        self._restore(list(self._lent.values()))
+        for variable, value in pairs:
+            if not _is_there(variable._value) and _is_there(value):
+                variable._value = value
+        model._jax_state_synced = True
+
     def close(self) -> None:
         """Let the variables be what they were; one whose array was given away and not put back gets its last value."""
         lent = list(self._lent.values())
@@ -228,6 +246,17 @@ def _put(values: list[tuple[Lent, Any]]) -> None:
                 one.variable._value = value
             elif one.is_ours:
                 vars(one.variable)["_value"] = value
+
+
+def _named(model: Any, name: str) -> Any:
+    """Variables by the name that Keras has for them in its state."""
+    return model.optimizer.variables if name == "optimizer_variables" else getattr(model, name)
+
+
+def _is_with_another(variable: Any) -> bool:
+    """Whether a call on another thread has a variable."""
+    watch = vars(variable).get(WATCH)
+    return watch is not None and watch.owner != get_ident()
 
 
 def _is_watched_by(watch: Watch, variable: Any) -> bool:
