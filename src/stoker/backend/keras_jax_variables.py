@@ -6,9 +6,11 @@ callback that only reads its logs costs no copy. Small arrays are copied by bein
 one by one.
 
 Rules: while a call runs, its thread finds the latest values in the variables, and what it assigns is taken up by the next step. Another
-thread gets copies, a step or two old, may do with them what it likes, and changes nothing: a ``predict`` that began there before a step
-and puts its weights back after it would undo the step. Arrays of the optimizer that are no scalars are not copied: nobody but a training
-of the same model gives those away.
+thread gets copies of what was handed out last, which may be from the beginning of the pass; that it has looked has newer values handed out
+after the step under way, so that one that looks all the time is a step or two behind, and one that looks at several variables may find
+them of different steps. It may do with its copies what it likes, and changes nothing: a ``predict`` that began there before a step and puts
+its weights back after it would undo the step. Nobody waits for anybody, who might be waiting too. Arrays of the optimizer that are no
+scalars are not copied: nobody but a training of the same model gives those away.
 
 Where two threads call at once, a variable is with one call: the first, or one that trains in the place of one that does not. The other one
 goes on with arrays of its own and puts nothing back, not even once the first has ended.
