@@ -103,7 +103,12 @@ def no_worker_dies_unseen(request, monkeypatch):
 
 @pytest.hookimpl(tryfirst=True)  # before those are left out that were not asked for
 def pytest_collection_modifyitems(items):
-    """Of the cases of a test that is ``thinned`` one in so many stays in the quick suite; the others are slow."""
+    """Of the cases of a test that is ``thinned`` one in so many stays in the quick suite; the others are slow.
+
+    What is the same on every backend is left out where the other backends are tested (``test_every_backend``).
+    """
+    if "STOKER_INNER_TESTS" in os.environ:
+        items[:] = [item for item in items if not item.get_closest_marker("once")]
     cases = Counter()
     for item in items:
         if thinned := item.get_closest_marker("thinned"):

@@ -12,6 +12,8 @@ import pytest
 from stoker.backend.choose import settle_choice
 from stoker.errors import BackendError
 
+pytestmark = pytest.mark.once
+
 
 def settled(environ, installed, home=None):
     environ = {**environ, "KERAS_HOME": str(home or "/nowhere")}

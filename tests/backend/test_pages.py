@@ -114,6 +114,7 @@ class Images(stoker.Sequence):
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_the_slots_of_worker_processes_are_found_and_given_back_before_they_end(ranges, pages, monkeypatch):
     at_close = []
     close = Arena.close

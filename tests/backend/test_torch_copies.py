@@ -14,6 +14,8 @@ from stoker.backend.keras_torch import TorchSession, _alias
 from stoker.backend.torch_copies import MOST_UNDER_WAY, Copies
 from stoker.batch.memory import SlotMemory
 
+pytestmark = pytest.mark.once
+
 
 class Arrival:
     """The end of a copy, reached when the test says so or when it is waited for; the copy is made only then, as late as a device may."""

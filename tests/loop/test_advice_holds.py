@@ -15,6 +15,8 @@ import stoker
 from stoker.feed.advice import verdict
 from tries import in_one_of_five
 
+pytestmark = pytest.mark.once
+
 STEP_S, MAKE_S = 0.01, 0.04
 
 
