@@ -12,6 +12,7 @@ import keras
 
 from stoker.backend import keras_common as common
 from stoker.backend.interrupt import InterruptGuard
+from stoker.backend.keras_calls import begin_phase
 from stoker.backend.protocol import Phase, Raw, Step
 from stoker.batch.form import Batch
 from stoker.batch.stack import Stack
@@ -50,7 +51,7 @@ class DirectSession:
         """See ``Session``."""
         self._phase = phase
         self._function = None
-        common.begin_phase(self._model, phase)
+        begin_phase(self._model, phase)
         if phase != "predict":
             self._model.reset_metrics()
         return self.step

@@ -21,6 +21,7 @@ from stoker.backend.fusing import Fuser, Ways
 from stoker.backend.interrupt import InterruptGuard
 from stoker.backend.jax_ahead import MOST_MISSED, AheadLogs, Foresight, Group, look
 from stoker.backend.jax_program import Program, known_program, program_of
+from stoker.backend.keras_calls import nesting
 from stoker.backend.keras_jax_variables import Watch
 from stoker.backend.lag import Lag
 from stoker.backend.pages import RegisteredPages
@@ -336,7 +337,7 @@ class JaxBackend(common.KerasCallbacks):
         """See ``Backend``."""
         with InterruptGuard() as guard:
             session = JaxSession(model, guard)
-            with common.nesting(model):  # looks at variables, which are settled now
+            with nesting(model):  # looks at variables, which are settled now
                 try:
                     yield session
                 finally:

@@ -17,6 +17,7 @@ import tensorflow as tf
 from stoker.backend import keras_common as common
 from stoker.backend.fusing import Fuser, Ways
 from stoker.backend.interrupt import InterruptGuard
+from stoker.backend.keras_calls import nesting
 from stoker.backend.keras_direct import DirectSession
 from stoker.backend.protocol import Backend, Phase, Raw, Step
 from stoker.backend.tensorflow_program import Program, known_program, program_of
@@ -106,7 +107,7 @@ class TensorFlowBackend(common.KerasCallbacks):
     @contextmanager
     def session(self, model: Any) -> Iterator[TensorFlowSession]:
         """See ``Backend``."""
-        with common.nesting(model), InterruptGuard() as guard:
+        with nesting(model), InterruptGuard() as guard:
             yield TensorFlowSession(model, guard)
 
 

@@ -16,6 +16,7 @@ import torch
 
 from stoker.backend import keras_common as common
 from stoker.backend.interrupt import InterruptGuard
+from stoker.backend.keras_calls import nesting, trains_elsewhere
 from stoker.backend.keras_direct import DirectSession
 from stoker.backend.protocol import Backend, Phase, Raw, Step
 from stoker.backend.torch_copies import Copies, CudaDevice
@@ -64,7 +65,7 @@ class TorchSession(DirectSession):
 
     def _set_training(self, is_training: bool) -> None:
         """Tell layers of torch's own; a training on another thread that is under way keeps what it has told them."""
-        if is_training or not common.trains_elsewhere(self._model):
+        if is_training or not trains_elsewhere(self._model):
             self._model.train(is_training)
 
     def wait(self) -> None:
@@ -132,13 +133,13 @@ class TorchBackend(common.KerasCallbacks):
     def session(self, model: Any) -> Iterator[TorchSession]:
         """See ``Backend``."""
         was_training = model.training
-        with common.nesting(model) as call, InterruptGuard() as guard:
+        with nesting(model) as call, InterruptGuard() as guard:
             session = TorchSession(model, guard)
             try:
                 yield session
             finally:
                 session.wait()
-                if not common.trains_elsewhere(model):
+                if not trains_elsewhere(model):
                     model.train(was_training and (call.is_nested or not session.has_trained))  # Keras leaves it so after fit
 
 

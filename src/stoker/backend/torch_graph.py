@@ -7,7 +7,7 @@ A graph knows nothing of the Python around its operations. So a step is recorded
 the user's, and no choice that depends on a number in a tensor. Two recordings of it must be equal, and a change of any attribute of
 the model, its layers, losses, metrics or optimizer makes them void (``keras_settings``).
 
-Rules: whatever cannot be recorded runs as ever; a recording that fails leaves no trace in the model.
+Rules: whatever cannot be recorded runs as ever; a recording that fails leaves the variables of the model as they were.
 """
 
 from __future__ import annotations
