@@ -93,7 +93,13 @@ where said below; medians of 5::
 
 Tiny, dict and CSV are later runs than the others, in an hour in which others used the machine. Dict in a run before: 5.79 and 5.85 times the best
 process peer; CSV 1.37 and 1.35 times it and 1.56 and 1.53 times in-process. The machine's speed changes by the minute: of four dict cells one behind
-another two gave 14,000 batches a second and one 9,600.
+another two gave 14,000 batches a second and one 9,600. Two runs of another day, the second with slots that hold the answers of a message: dict 5.78 and 8.71
+times the best process peer (of which PyTorch gave 1,750 batches a second in one and 1,141 in the other, beside 10,000 of stoker), CSV 1.61 and 1.42
+times it and 1.67 and 1.47 times in-process, tiny 8.53 and 6.43, with ``stoker.empty``, which does the same for arrays so small, 7.59 and 8.31; the
+first batch came after 0.31 s, and after 0.24 to 0.28 s where the modules of stoker were compiled, as those of the others are.
+
+While dicts are carried a tenth or more of the two cores is idle: a worker that wakes up is put on the core of the other one, and the core that
+the consumer leaves stays idle for a millisecond or more, because the kernel does not pull work to where it has been idle for short times only.
 
 A dict of 23 arrays takes 80 to 115 us of the worker's CPU time (a half of that for the source, a tenth each to recognise the arrays and to join and
 copy them, the rest to let go of them, for the loop and for messages) and 42 to 60 us of the consumer's (views and dicts, letting go of them,

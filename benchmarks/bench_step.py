@@ -23,8 +23,9 @@ JAX three runs::
     tensorflow lstm      2321       2377      2409     5324     2373     5279     2483     3239     2408     4484 |  1.02     2.2     2.2      2.2     1.3      1.9
     tensorflow wide     43016      42011     41842    80341    43354    80360    42729    80929    42742    46269 |  0.98     1.9     1.9      1.9     1.9      1.1
 
-On the same machine in an hour in which others used it too, and Python ran at a third to a half of that speed. Of the MLP on JAX four runs; eight in
-other such hours had 0.92 to 1.27 for ``s/b``, and the median of all twelve is 1.10. The wide model on TensorFlow was not measured in it::
+On the same machine in an hour in which others used it too, and Python ran at a third to a half of that speed. Of the MLP on JAX four runs; eight
+in other such hours had 0.92 to 1.27 for ``s/b``, and the median of all twelve is 1.10; seven of another day had 0.99 to 1.51, and a median of
+1.11. The wide model on TensorFlow was not measured in it::
 
     jax        mlp         96        133        28      488       28      463       48      522      116      287 |  1.39    17.7     3.7     16.5    10.9      2.5
     jax        mlp        167        157        38      671       35      704       69      705      169      623 |  0.94    17.7     4.3     19.9    10.2      3.7
