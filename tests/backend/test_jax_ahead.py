@@ -15,6 +15,8 @@ import pytest
 if keras.backend.backend() != "jax":
     pytest.skip("JAX only", allow_module_level=True)
 
+from counting import counting_model, ones
+
 import stoker
 from stoker.backend import fusing, jax_ahead, keras_jax
 from stoker.backend.choose import load_backend
@@ -276,17 +278,6 @@ def plain():
     return made
 
 
-def counting():
-    """Its only weight counts the steps."""
-    made = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")])
-    made.compile(keras.optimizers.SGD(1.0), lambda y_true, y_pred: -y_pred)
-    return made
-
-
-def ones(number):
-    return [(np.ones((1, 4), "float32"), np.zeros((1, 1), "float32"))] * number
-
-
 class Trouble(Exception):
     pass
 
@@ -298,9 +289,9 @@ def test_after_an_error_in_a_hook_the_model_is_as_the_last_batch_left_it(groups,
         if batch == at:
             raise Trouble
 
-    model = counting()
+    model = counting_model(width=4)
     with pytest.raises(Trouble):
-        stoker.fit(model, ones(STEPS), verbose=0, callbacks=[type("Fails", (keras.callbacks.Callback,), {hook: fail})()])
+        stoker.fit(model, ones(STEPS, width=4), verbose=0, callbacks=[type("Fails", (keras.callbacks.Callback,), {hook: fail})()])
     done = at + (hook == "on_train_batch_end")
     assert model.get_weights()[0].ravel().tolist() == [done] * 4
     assert int(model.optimizer.iterations) == done
@@ -309,20 +300,20 @@ def test_after_an_error_in_a_hook_the_model_is_as_the_last_batch_left_it(groups,
 
 @pytest.mark.parametrize("at", range(5, 11))
 def test_ctrl_c_within_a_group(groups, at):
-    model = counting()
+    model = counting_model(width=4)
     strike = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: batch == at and signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
-        stoker.fit(model, ones(STEPS), verbose=0, callbacks=[strike])
+        stoker.fit(model, ones(STEPS, width=4), verbose=0, callbacks=[strike])
     assert model.get_weights()[0][0].item() == int(model.optimizer.iterations) == at + 1 and groups
 
 
 @pytest.mark.parametrize("at", range(5, 11))
 def test_an_error_of_the_source_comes_after_the_batches_before_it(groups, at):
     def fails():
-        yield from ones(at)
+        yield from ones(at, width=4)
         raise Trouble
 
-    model, hook = counting(), Hear()
+    model, hook = counting_model(width=4), Hear()
     with pytest.raises(Trouble):
         stoker.fit(model, fails(), steps_per_epoch=STEPS, verbose=0, workers=1, callbacks=[hook])
     assert hook.found == list(range(at)) and model.get_weights()[0][0].item() == at
@@ -330,9 +321,9 @@ def test_an_error_of_the_source_comes_after_the_batches_before_it(groups, at):
 
 @pytest.mark.parametrize("at", range(5, 11))
 def test_a_source_that_ends_within_a_group_is_trained_on_to_its_end(groups, at):
-    model, hook = counting(), Hear()
+    model, hook = counting_model(width=4), Hear()
     with pytest.warns(UserWarning, match=f"ended after {at} of {STEPS} batches"):
-        stoker.fit(model, iter(ones(at)), steps_per_epoch=STEPS, verbose=0, workers=1, callbacks=[hook])
+        stoker.fit(model, iter(ones(at, width=4)), steps_per_epoch=STEPS, verbose=0, workers=1, callbacks=[hook])
     assert hook.found == list(range(at)) and model.get_weights()[0][0].item() == at
 
 
@@ -390,10 +381,10 @@ def test_the_logs_of_a_group_are_read_at_once_and_its_state_is_not_cut_for_nobod
 
 def test_the_state_of_a_group_is_whole_wherever_it_is_left():
     for count in range(GROUP + 1):
-        model = counting()
+        model = counting_model(width=4)
         with load_backend().session(model) as session:
             step = session.begin("train")
-            batch = Batch(*ones(1)[0], None, 1)
+            batch = Batch(*ones(1, width=4)[0], None, 1)
             step(batch)
             session._is_heard = True
             session._fuser.begin(GROUP)  # as if it had been found to pay
@@ -406,7 +397,7 @@ def test_the_state_of_a_group_is_whole_wherever_it_is_left():
                 step(batch)
             session.wait()
         assert model.get_weights()[0][0].item() == 1 + count
-        assert stoker.fit(model, ones(2), verbose=0).history["loss"]
+        assert stoker.fit(model, ones(2, width=4), verbose=0).history["loss"]
 
 
 @pytest.mark.parametrize(("state_bytes", "steps", "size"), [

@@ -13,18 +13,9 @@ import pytest
 if keras.backend.backend() != "jax":
     pytest.skip("JAX only", allow_module_level=True)
 
+from counting import counting_model, ones
+
 import stoker
-
-
-def counting_model():
-    """Its only weight counts the steps."""
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")])
-    model.compile(keras.optimizers.SGD(1.0), lambda y_true, y_pred: -y_pred)
-    return model
-
-
-def source(number):
-    return [(np.ones((1, 1), "float32"), np.zeros((1, 1), "float32"))] * number
 
 
 class Fails(keras.callbacks.Callback):
@@ -55,7 +46,7 @@ def test_a_call_of_keras_own_that_fails_in_a_hook_does_not_undo_the_training_tha
     model, seen = counting_model(), []
     hook = keras.callbacks.LambdaCallback(**{event: lambda *arguments: fail(call, model)})
     look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(look.model.get_weights()[0].item()))
-    stoker.fit(model, source(5), epochs=3, verbose=0, callbacks=[look, hook])
+    stoker.fit(model, ones(5), epochs=3, verbose=0, callbacks=[look, hook])
     assert seen == [5, 10, 15] and look.model.get_weights()[0].item() == 15
 
 
@@ -69,26 +60,26 @@ def test_a_look_at_the_model_many_steps_after_such_a_call_finds_the_latest_weigh
 
     hook = keras.callbacks.LambdaCallback(on_train_batch_end=begin)
     look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(look.model.get_weights()[0].item()))
-    stoker.fit(model, source(10), epochs=2, verbose=0, callbacks=[look, hook])
+    stoker.fit(model, ones(10), epochs=2, verbose=0, callbacks=[look, hook])
     assert seen == [10, 20] and look.model.get_weights()[0].item() == 20
 
 
 @pytest.mark.parametrize("call", FAILING)
 def test_a_call_of_keras_own_that_failed_before_leaves_its_weights_to_the_next(call):
     model = counting_model()
-    stoker.fit(model, source(3), verbose=0)
+    stoker.fit(model, ones(3), verbose=0)
     fail(call, model)
     look = keras.callbacks.LambdaCallback()
-    stoker.fit(model, source(2), epochs=2, verbose=0, callbacks=[look])
+    stoker.fit(model, ones(2), epochs=2, verbose=0, callbacks=[look])
     assert look.model.get_weights()[0].item() == 7 + 2 * (call == "fit")
 
 
 def test_what_is_assigned_after_a_call_of_keras_own_failed_counts():
     model = counting_model()
-    stoker.fit(model, source(3), verbose=0)
+    stoker.fit(model, ones(3), verbose=0)
     fail("predict", model)
     model.set_weights([np.full((1, 1), 20.0)])
-    assert stoker.predict(model, source(1))[0, 0] == 20 == model.get_weights()[0].item()
+    assert stoker.predict(model, ones(1))[0, 0] == 20 == model.get_weights()[0].item()
 
 
 def test_a_call_within_a_hook_follows_one_of_keras_own_that_failed():
@@ -96,7 +87,7 @@ def test_a_call_within_a_hook_follows_one_of_keras_own_that_failed():
 
     def begin(epoch, logs=None):
         fail("evaluate", model)
-        found.append(stoker.evaluate(model, source(2)))
+        found.append(stoker.evaluate(model, ones(2)))
 
-    stoker.fit(model, source(5), epochs=2, verbose=0, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=begin)])
+    stoker.fit(model, ones(5), epochs=2, verbose=0, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=begin)])
     assert found == [-5, -10] and model.get_weights()[0].item() == 10

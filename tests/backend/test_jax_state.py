@@ -16,30 +16,14 @@ if keras.backend.backend() != "jax":
     pytest.skip("JAX only", allow_module_level=True)
 
 import jax
+from counting import counting_model, ones
 
 import stoker
 from stoker.backend import keras_jax_variables
 from stoker.backend.choose import load_backend
 from stoker.batch.form import Batch
 
-
-def counting_model(call=None):
-    """Its only weight counts the steps."""
-    inputs = keras.Input((1,))
-    layers = [keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")]
-    outputs = inputs if call is None else call(inputs)
-    for layer in layers:
-        outputs = layer(outputs)
-    model = keras.Model(inputs, outputs)
-    model.compile(keras.optimizers.SGD(1.0), lambda y_true, y_pred: -y_pred)
-    return model
-
-
-def source(number, size=1):
-    return [(np.ones((size, 1), "float32"), np.zeros((size, 1), "float32"))] * number
-
-
-BATCH = Batch(*source(1)[0], None, 1)
+BATCH = Batch(*ones(1)[0], None, 1)
 
 
 class FailsAt(keras.layers.Layer):
@@ -70,7 +54,7 @@ class FailsAt(keras.layers.Layer):
 def test_a_step_that_fails_on_the_host_after_it_returned_loses_no_weights():
     model = counting_model(FailsAt(6))
     with pytest.raises(Exception, match="the host fails"):
-        stoker.fit(model, source(10), verbose=0)
+        stoker.fit(model, ones(10), verbose=0)
     assert model.get_weights()[0].item() == 5
 
 
@@ -124,7 +108,7 @@ def test_ctrl_c_while_a_session_closes_leaves_every_variable_what_it_was(monkeyp
             signal.raise_signal(signal.SIGINT)
 
     def trained():
-        yield from source(3)
+        yield from ones(3)
         if is_second:
             raise KeyboardInterrupt
 
@@ -137,14 +121,14 @@ def test_ctrl_c_while_a_session_closes_leaves_every_variable_what_it_was(monkeyp
 
 def test_two_variables_may_share_an_array():
     model = counting_model()
-    stoker.fit(model, source(1), verbose=0)
+    stoker.fit(model, ones(1), verbose=0)
     first, second = model.metrics_variables[:2]
     first._value = second._value
     shared = model.metrics_variables[0].value
     with load_backend().session(model) as session:
         step = session.begin("predict")
         step(BATCH)
-    assert shared is not None and stoker.fit(model, source(2), verbose=0).history["loss"]
+    assert shared is not None and stoker.fit(model, ones(2), verbose=0).history["loss"]
 
 
 def test_looking_at_the_model_after_a_step_costs_less_than_a_step():
@@ -175,7 +159,7 @@ def test_nothing_is_copied_for_a_callback_that_does_not_look_at_the_model(monkey
             assert logs["loss"] == logs["loss"]
             copied.append("batch")
 
-    stoker.fit(counting_model(), source(5), verbose=0, callbacks=[Reads()])
+    stoker.fit(counting_model(), ones(5), verbose=0, callbacks=[Reads()])
     first = copied.index("batch")
     assert copied[first:first + 5] == ["batch"] * 5
 
@@ -248,7 +232,7 @@ def test_a_source_that_uses_the_model_finds_weights_that_train(workers):
     def batches():
         while True:
             seen.append(float(model.predict_on_batch(np.ones((1, 1)))[0, 0]))
-            yield source(1)[0]
+            yield ones(1)[0]
 
     stoker.fit_generator(model, batches(), 200, verbose=0, workers=workers)
     assert model.get_weights()[0].item() == 200
@@ -267,7 +251,7 @@ def test_compiled_steps_are_kept_between_calls_and_forgotten_by_compile():
     for _ in range(2):
         model.compile("sgd", "mse")
         for _ in range(3):
-            stoker.fit(model, source(2), epochs=2, verbose=0)
+            stoker.fit(model, ones(2), epochs=2, verbose=0)
     assert len(traces) == 2
 
 
@@ -290,7 +274,7 @@ def test_a_ragged_last_batch_is_traced_once_in_all():
 
     model = Traced([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    stoker.fit(model, source(2, 4) + source(1, 3), epochs=4, verbose=0)
+    stoker.fit(model, ones(2, 4) + ones(1, 3), epochs=4, verbose=0)
     assert len(traces) == 2
 
 
