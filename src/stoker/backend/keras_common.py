@@ -196,11 +196,9 @@ def flattened(logs: Any) -> dict[str, Any]:
 def to_floats(logs: Any) -> dict[str, Any]:
     """Logs as Python floats; what is no scalar becomes a numpy array, and what is no number stays as it is."""
     made: dict[str, Any] = {}
-    for name, value in logs.items():
+    for name, value in flattened(logs).items():
         if type(value) is float:
             made[name] = value
-        elif isinstance(value, dict):
-            made.update(to_floats(value))
         elif tuple(getattr(value, "shape", ())) == ():
             made[name] = _float_of(value, value)
         else:

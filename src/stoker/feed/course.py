@@ -89,7 +89,7 @@ class Course:
 
     def ask(self, ticket: int) -> Ask | None:
         """The ask for the next ticket; None where no pass is under way, or none of it is left."""
-        place, ordered = self._place, self._order
+        place, ordered = self._place, self._order  # ``has_begun`` and ``at_pass_end`` are calls, for every batch that is made in line
         current = self._passes[-1] if self._passes else None
         if current is None or (current.length is not None if ordered is None else place == len(ordered)):
             return None

@@ -24,13 +24,13 @@ class Puller:
     def __init__(self, source: ParallelMap, bound: int) -> None:
         self._source = source
         self._watch = ReuseWatch(bound)
-        self._pull: Callable[[], Any] = source.begin
-        self._pass = -1
+        self._pull: Callable[[], Any] | None = None
+        self._pass = 0
         self._pulled = 0
 
     def item(self, pass_number: int, index: int) -> Any:
         """Item number ``index`` of a pass, or ``ENDED``; items before it are dropped."""
-        if pass_number != self._pass:
+        if self._pull is None or pass_number != self._pass:
             self._pull = self._source.begin()
             self._pass, self._pulled = pass_number, 0
         while self._pulled < index:
