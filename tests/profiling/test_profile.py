@@ -21,6 +21,7 @@ from tries import in_one_of_five
 
 pytestmark = pytest.mark.slow
 SHORT_S = 2.5
+TELLS_MEMORY = pytest.mark.skipif(resident_bytes() is None, reason="this system does not tell how much memory a process has")
 
 
 def names(profile):
@@ -104,7 +105,15 @@ def test_a_leak_is_caught_by_name():
     assert profile.measured.memory.again_bytes == pytest.approx(1 << 20, rel=0.2)
 
 
-@pytest.mark.skipif(resident_bytes() is None, reason="this system does not tell how much memory a process has")
+@TELLS_MEMORY
+def test_what_is_read_of_a_memory_mapped_file_is_no_memory_of_the_process(tmp_path):
+    np.ones(48 << 20, "uint8").tofile(tmp_path / "rows")
+    rows = np.memmap(tmp_path / "rows", "uint8", "r")
+    before = resident_bytes()
+    assert rows.max() == 1 and resident_bytes() - before < 16 << 20
+
+
+@TELLS_MEMORY
 def test_memory_that_was_freed_is_given_back_before_a_profile(monkeypatch):
     given = []
     monkeypatch.setattr(memory, "give_back", lambda: (give_back(), given.append(resident_bytes())))

@@ -32,7 +32,7 @@ class Point(NamedTuple):
 
     Args:
         items: how many items had been drawn.
-        resident: bytes of the process that lie in memory.
+        resident: bytes of the process that lie in memory, pages of files aside.
         is_again: the items since the last look had been drawn before.
     """
 
@@ -42,10 +42,14 @@ class Point(NamedTuple):
 
 
 def resident_bytes() -> int | None:
-    """Bytes of this process that lie in memory; None where the system does not tell."""
+    """Bytes of this process that lie in memory; None where the system does not tell.
+
+    Pages of files are left out: the system takes those of a memory-mapped file back when it needs them, so reading more of it is no leak.
+    """
     try:
-        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
+        resident, shared = map(int, Path("/proc/self/statm").read_text(encoding="ascii").split()[1:3])
+        return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
         return None
 
 
