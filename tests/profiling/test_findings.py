@@ -52,10 +52,15 @@ HELD = times(gil_share=0.9)
     (measured(times=HELD, cores=1, runs=runs(threads=(200,), processes=(195,))), 1, False, "one core"),
     (measured(times=HELD, runs=runs(threads=(200, 390), processes=(50, 60))), 2, False, "Threads were faster"),
     (measured(times=HELD), 2, True, "not measured"),
+    (measured(times=HELD, runs=runs(threads=(0.83,))), 2, True, "processes run side by side. How many workers are best was not measured"),
+    (measured(times=times(gil_share=None)), 2, False, "nor measured what processes give"),
+    (measured(times=times(gil_share=None), runs=runs(threads=(200,))), 1, False, "nor measured what processes give; 1 gave 200"),
+    (measured(times=times(gil_share=None), travel=Travel(False), runs=runs(threads=(200,))), 1, False, "That was fastest; 1 gave 200"),
     (measured(times=times(gil_share=None), runs=runs(threads=(200, 200), processes=(200, 390))), 2, True, "fastest"),
     (measured("stream", times=HELD, travel=Travel(False)), 1, False, "one thread"),
     (measured("restartable", times=HELD), 1, True, "one owner"),
     (measured("restartable", times=times(gil_share=0.0)), 1, False, "leaves the GIL"),
+    (measured("restartable", times=times(gil_share=None)), 1, False, "not told whether it holds the GIL"),
     (measured("parallel_map", times=HELD, runs=runs(threads=(200, 190), processes=(195, 390))), 2, True, "holds the GIL"),
 ])
 def test_the_call_follows_from_what_the_source_does(found, workers, processes, why):
@@ -75,6 +80,14 @@ def test_a_run_that_failed_in_processes_is_a_fault_and_no_advice():
     found = measured(times=HELD, runs=(Run("threads", 1, 200.0), Run("processes", 1, error="WorkerDied: again and again")))
     assert names(found) == ["run-failed"]
     assert recommend(found).processes is False
+    generator = recommend(dataclasses.replace(found, kind="restartable"))
+    assert generator.processes is False and "the run with a process failed" in generator.why
+
+
+def test_one_run_that_failed_takes_nothing_from_those_that_went_well():
+    crossed = (Run("processes", 1, 195.0, 20e-6), Run("processes", 2, 390.0, 20e-6), Run("processes", 4, error="MemoryError: no memory"))
+    advice = recommend(measured(times=HELD, runs=(Run("threads", 1, 200.0), *crossed)))
+    assert (advice.workers, advice.processes) == (2, True)
 
 
 def test_predict_and_endless_sources_are_called_as_they_must_be():

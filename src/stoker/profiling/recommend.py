@@ -64,12 +64,15 @@ def _choice(measured: Measured) -> tuple[int, bool, str]:
     elif holds_gil(measured) is False:
         expected, why = "threads", "The source computes without the GIL: threads run side by side, and hand batches over as they are"
     else:
-        expected, why = _faster(measured), "That was fastest"
+        expected, why = _faster(measured)
     return _checked(measured, expected, why)
 
 
 def _one_owner(measured: Measured) -> tuple[int, bool, str]:
-    if not holds_gil(measured):
+    held = holds_gil(measured)
+    if held is None:
+        return 1, False, "A generator has one owner, so one worker makes all: a thread, since it was not told whether it holds the GIL."
+    if not held:
         return 1, False, "A generator has one owner, so one worker makes all: a thread will do, since it leaves the GIL to the training."
     if measured.kind == "stream":
         return 1, False, (
@@ -77,6 +80,8 @@ def _one_owner(measured: Measured) -> tuple[int, bool, str]:
             "stoker.parallel_map, would feed better.")
     if not measured.can_travel:
         return 1, False, "A generator has one owner, so one worker makes all; it holds the GIL, but cannot go to a process."
+    if _has_failed(measured):
+        return 1, False, "A generator has one owner, so one worker makes all; it holds the GIL, but the run with a process failed."
     assert measured.times is not None
     if measured.times.median_s < WORTH_S or _crossing_s(measured) > measured.times.median_s:
         return 1, False, "A generator has one owner, so one worker makes all; batches cost less to make than to hand over to a process."
@@ -88,7 +93,7 @@ def _checked(measured: Measured, expected: str, why: str) -> tuple[int, bool, st
     assert measured.times is not None
     if expected == "processes" and not measured.can_travel:
         return 1, False, "The source holds the GIL, so more threads would take turns; processes would not, but it cannot go to them."
-    if expected == "processes" and any(run.error for run in measured.runs if run.lane == "processes"):
+    if expected == "processes" and _has_failed(measured):
         return 1, False, "The source holds the GIL, so more threads would take turns; processes would not, but the run with them failed."
     if expected == "processes" and _crossing_s(measured) > measured.times.median_s:
         return 1, False, "Batches cost less to make than to hand over from a process: one thread will do."
@@ -96,7 +101,8 @@ def _checked(measured: Measured, expected: str, why: str) -> tuple[int, bool, st
         return 1, False, "There is one core only: nothing can run beside the training."
     other = "threads" if expected == "processes" else "processes"
     best, best_other = _best(measured.runs, expected), _best(measured.runs, other)
-    if best < CONTRADICTED * best_other and (other == "threads" or measured.can_travel):
+    was_tried = any(run.lane == expected for run in measured.runs)
+    if was_tried and best < CONTRADICTED * best_other and (other == "threads" or measured.can_travel):
         expected, why, best = other, f"{other.capitalize()} were faster, {pace(best_other)} to {per_s(best)}", best_other
     if not best:
         return min(2, measured.cores), expected == "processes", f"{why}. How many workers are best was not measured."
@@ -116,8 +122,18 @@ def _best(runs: tuple[Run, ...], lane: str) -> float:
     return max((run.rate for run in runs if run.lane == lane), default=0.0)
 
 
-def _faster(measured: Measured) -> str:
-    return "processes" if _best(measured.runs, "processes") > _best(measured.runs, "threads") / NEAR_BEST else "threads"
+def _faster(measured: Measured) -> tuple[str, str]:
+    """The lane that the runs speak for, and why."""
+    if not {run.lane for run in measured.runs} >= ({"threads", "processes"} if measured.can_travel else {"threads"}):
+        return "threads", "It was not told whether the source holds the GIL, nor measured what processes give"
+    is_faster = _best(measured.runs, "processes") > _best(measured.runs, "threads") / NEAR_BEST
+    return "processes" if is_faster else "threads", "That was fastest"
+
+
+def _has_failed(measured: Measured) -> bool:
+    """Whether worker processes were tried, and could not feed."""
+    crossed = [run for run in measured.runs if run.lane == "processes"]
+    return any(run.error for run in crossed) and not any(run.rate for run in crossed)
 
 
 def _crossing_s(measured: Measured) -> float:
