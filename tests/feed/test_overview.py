@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import io
 import itertools
 import os
@@ -19,6 +20,7 @@ from test_pump import Mortal, open_feed
 import stoker
 from stoker.feed.messages import Ask
 from stoker.feed.overview import stall_text
+from stoker.stacks import dump_on_signal
 from stoker.testing import Counting
 
 
@@ -83,6 +85,48 @@ def test_dump_says_so_where_nothing_runs():
     assert "no worker is running" in text.getvalue()
 
 
+def test_output_that_is_being_written_when_the_signal_comes_ends_no_call():
+    class Busy(io.StringIO):
+        def write(self, text):
+            raise RuntimeError("reentrant call inside <_io.BufferedWriter name='<stderr>'>")
+
+    stoker.dump(Busy())
+
+
+HAS_SIGNAL = pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no SIGUSR1")
+
+
+@HAS_SIGNAL
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="this system does not tell which signals are caught")
+def test_a_signal_on_which_faulthandler_shows_stacks_is_left_to_it(tmp_path):
+    with (tmp_path / "stacks").open("w+") as file:
+        faulthandler.register(signal.SIGUSR1, file=file)
+        try:
+            with dump_on_signal():
+                assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL, "nobody has taken it over"
+                os.kill(os.getpid(), signal.SIGUSR1)
+        finally:
+            faulthandler.unregister(signal.SIGUSR1)
+        file.seek(0)
+        assert "most recent call first" in file.read()
+
+
+@HAS_SIGNAL
+def test_who_begins_to_listen_to_the_signal_during_a_call_goes_on_listening():
+    def mine(number, frame):
+        pass
+
+    try:
+        with dump_on_signal():
+            signal.signal(signal.SIGUSR1, mine)
+        assert signal.getsignal(signal.SIGUSR1) is mine
+    finally:
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+    with dump_on_signal():
+        assert signal.getsignal(signal.SIGUSR1) is not signal.SIG_DFL
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+
+
 LIMIT_S = 180
 """Frameworks take long to load on a machine that is busy."""
 SCRIPT = textwrap.dedent("""
@@ -121,7 +165,7 @@ def running(*command):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no SIGUSR1")
+@HAS_SIGNAL
 def test_a_signal_shows_the_stacks_of_processes_and_ctrl_c_still_ends_the_training(tmp_path):
     path = tmp_path / "train.py"
     path.write_text(SCRIPT)
