@@ -276,6 +276,24 @@ def test_a_parallel_map_is_profiled_with_its_function():
     assert {run.lane for run in profile.measured.runs} == {"threads", "processes"}
 
 
+@in_one_of_five
+def test_a_function_that_opens_something_when_it_is_first_called_still_travels():
+    profile = quick(stoker.parallel_map(iter(range(10**6)), profiled.Lazy()), SHORT_S)
+    crossed = [run.cross_s for run in profile.measured.runs if run.lane == "processes"]
+    assert crossed and min(crossed) > 0
+
+
+@in_one_of_five
+def test_what_threads_gave_in_the_place_of_processes_is_not_told_as_theirs(monkeypatch):
+    monkeypatch.setattr("stoker.feed.shipping.WEIGHED_BYTES", 0)
+    monkeypatch.setattr("stoker.feed.shipping.free_bytes", lambda: 0)
+    profile = quick(profiled.LateGenerator(), SHORT_S)
+    measured = profile.measured
+    assert {run.lane for run in measured.runs} == {"threads"} and not measured.can_travel
+    assert "throughput of 1 processes: a feed with processes=True warns, and takes threads" in measured.unmeasured
+    assert measured.chance.untold == "it could not go to worker processes" and not profile.recommendation.processes
+
+
 @pytest.mark.parametrize("items", [0, 1, 3])
 def test_a_parallel_map_that_ends_while_it_is_measured_has_no_fault(items):
     source = open_source(stoker.parallel_map(iter(range(items)), profiled.twice))

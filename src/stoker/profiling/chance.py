@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stoker.errors import NotPicklable
 from stoker.feed.threads import ThreadLane
 from stoker.outcome import Value
 from stoker.profiling.adapters import Seeded
@@ -77,6 +78,8 @@ def look_for_chance(question: Question) -> Chance:
         if chance.is_repeatable is False and not source.single_owner and question.travels:
             is_copied, is_seeded = _in_processes(question)
             return Chance(False, is_copied=is_copied, is_seeded=is_seeded, generators=found)
+    except NotPicklable:
+        return Chance(untold="it could not go to worker processes", generators=found)
     except NotInTime:
         return Chance(untold="making the same items again took too long", generators=found)
     except _Failed as error:

@@ -184,6 +184,7 @@ class Profiler:
             self.drawn += ran.pulled
             if ran.run is None:
                 self.untold.append(f"throughput of {_late([rung])}: {ran.untold}")
+                measured = replace(measured, travel=Travel(False, where=source.label, got=ran.untold)) if ran.is_refused else measured
             else:
                 runs.append(ran.run)
             failed |= {rung.lane} if ran.run is None or ran.run.error else set()
@@ -191,9 +192,10 @@ class Profiler:
 
     def _fed(self, source: Source, look: Look, rung: Rung) -> Source:
         """The source as a run takes it."""
-        if isinstance(source, ParallelMap):
-            return source
         fresh = self._traveller(source) if rung.lane == "processes" else open_source(source.original)
+        if isinstance(source, ParallelMap):
+            assert isinstance(fresh, ParallelMap)
+            return source.with_function_of(fresh)
         return Endless(fresh, tuple(look.good)) if source.kind == "indexed" else fresh
 
 

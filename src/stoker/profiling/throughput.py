@@ -30,6 +30,7 @@ MOST_ITEMS = 10_000_000
 PATIENCE_S = 3.0
 """How long a worker that has made a batch may be silent."""
 TIMES_WORST = 10
+REFUSED = "a feed with processes=True warns, and takes threads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +71,21 @@ class Ran:
         pulled: how many items were asked for.
         run: the record; None where nothing could be measured.
         untold: why not.
+        is_refused: the source could not go to the processes that were to be measured.
     """
 
     pulled: int
     run: Run | None = None
     untold: str = ""
+    is_refused: bool = False
 
 
 class _TooSlow(Exception):
     """Nothing came in the time of the run."""
+
+
+class _Refused(Exception):
+    """The feed took threads in the place of processes."""
 
 
 def run(source: Any, rung: Rung, length_s: float, worst_s: float, clock: Callable[[], float]) -> Ran:
@@ -97,7 +104,11 @@ def run(source: Any, rung: Rung, length_s: float, worst_s: float, clock: Callabl
     feed.plan(epochs=1, steps=MOST_ITEMS)
     try:
         with _quiet(), feed:
+            if feed.meter.is_refused:
+                raise _Refused
             made = _empty(feed, rung, length_s, max(PATIENCE_S, TIMES_WORST * worst_s), clock)
+    except _Refused:
+        return Ran(0, untold=REFUSED, is_refused=True)
     except (_TooSlow, WorkerHung) as error:
         return Ran(feed.window.next_new, untold=_line(error))
     except Exception as error:

@@ -43,6 +43,11 @@ class ParallelMap:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_items": None}
 
+    def with_function_of(self, other: ParallelMap) -> ParallelMap:
+        """The items of this one, and the function of another, such as one that travelled."""
+        assert self._items is not None
+        return ParallelMap(self._items, other._function, self._batch_size)
+
     def length(self) -> int | None:
         """Batches in a pass, where the items can be gone through again and say how many they are."""
         count = length_of(self._items) if self.kind == "restartable" else None
