@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stoker.profiling.batches import Shapes
 from stoker.profiling.findings import duration, find, size
 from stoker.profiling.memory import Point, grown, growth
 from stoker.profiling.recommend import recommend
@@ -117,6 +119,15 @@ def test_each_fault_has_its_finding(field, name):
     found = measured(**field)
     assert names(found) == [name]
     assert all(finding.text and finding.where for finding in find(found))
+
+
+@pytest.mark.parametrize("words, dtype", [(("cat", "a longer one"), "text"), ((b"cat", b"a longer one"), "bytes")])
+def test_texts_of_different_length_have_one_dtype(words, dtype):
+    shapes = Shapes()
+    for index, word in enumerate(words):
+        shapes.add((np.array([word, word]), np.zeros(2)), index)
+    assert shapes.form().leaves[0].dtypes == (dtype,)
+    assert names(measured(form=shapes.form())) == []
 
 
 def test_a_copied_generator_is_put_in_its_place_where_threads_are_recommended():

@@ -19,6 +19,8 @@ from stoker.profiling.record import Form, Leaf
 
 SAMPLED_BYTES = 1 << 16
 """Larger arrays are known by so many bytes from all over them."""
+TEXT = {"U": "text", "S": "bytes"}
+"""Their dtypes hold the length of the longest, which is another in each batch and means nothing."""
 
 
 class Shapes:
@@ -43,7 +45,7 @@ class Shapes:
         self._text = self._text or text
         for path, array in found:
             dtypes, shapes = self._seen.setdefault(path, (set(), set()))
-            dtypes.add(str(array.dtype))
+            dtypes.add(TEXT.get(array.dtype.kind) or str(array.dtype))
             shapes.add(array.shape)
         self._bytes.append((sum(array.nbytes for _, array in found), index))
         return fingerprint(found)
