@@ -176,6 +176,23 @@ def test_values_that_are_no_numbers_leave_gaps_and_are_counted(page):
     assert "2 values are no finite number" in read.words and " nan " in read.words and " inf " in read.words
 
 
+def test_a_number_that_keras_or_tensorflow_holds_is_written_as_any_other(page):
+    class Scalar:
+        ndim = 0
+
+        def __init__(self, value):
+            self.value = value
+
+        def __float__(self):
+            return self.value
+
+    of = history(3, names=("loss",))
+    values = (keras.Variable(0.125), Scalar(0.25), Scalar(float("nan")))
+    of.records = [record(epoch, {"loss": value}, fed=figures()) for epoch, value in enumerate(values)]
+    words = page(of).words
+    assert "0.1250" in words and "0.2500" in words and "1 value is no finite number" in words
+
+
 def test_a_loss_that_was_never_positive_has_no_logarithmic_scale(page):
     of = history(2, names=("loss",))
     of.records = [record(epoch, {"loss": -1.0}, fed=figures()) for epoch in range(2)]

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from stoker.history import EpochRecord
-from stoker.reporting.page_facts import ALL_RUN, Facts
+from stoker.reporting.page_facts import ALL_RUN, Facts, finite
 from stoker.reporting.page_style import plain
 from stoker.reporting.text import duration, number, rate
 
@@ -47,7 +47,7 @@ def _tiles(facts: Facts) -> Iterable[tuple[str, str]]:
         yield "Pace, last epoch", rate(figures.batches, figures.elapsed_s)
         yield "Waited for data", f"{figures.wait_share:.0%}"
     for name in facts.names[:1] + [name for name in facts.names if name == "val_loss"]:
-        yield f"Last {name}", number(facts.logs[-1][name]) if name in facts.logs[-1] else "none"
+        yield f"Last {name}", number(_scalar(facts.logs[-1][name])) if name in facts.logs[-1] else "none"
 
 
 def epochs_table(facts: Facts) -> str:
@@ -85,8 +85,13 @@ def _row(facts: Facts, place: int, names: list[str], has_ends: bool, columns: in
 
 
 def _scalar(value: Any) -> Any:
-    """Numpy's numbers as Python's, so that all are written alike."""
-    return value.item() if getattr(value, "ndim", None) == 0 else value
+    """A single number of whatever library as Python's, so that all are written alike."""
+    if getattr(value, "ndim", None) != 0:
+        return value
+    if hasattr(value, "item"):
+        return value.item()
+    known = finite(value)  # Keras's variables and TensorFlow's tensors have no item
+    return value if known is None else known
 
 
 def _cell(text: str | None, kind: str = "") -> str:
