@@ -46,6 +46,25 @@ def test_a_training_that_stoker_does_not_run_has_no_figures():
         model().fit(np.zeros((4, 1)), np.zeros((4, 1)), verbose=0, callbacks=[FeedMonitor()])
 
 
+def test_a_run_interrupted_in_validation_keeps_the_timeline_of_the_epoch_that_it_records():
+    class Interrupt(keras.callbacks.Callback):
+        kept = None
+
+        def on_test_begin(self, logs=None):
+            if self.kept is not None:
+                raise KeyboardInterrupt
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.kept = len(self.model.history.feed)
+
+    made, rows = model(), (np.zeros((4, 1)), np.zeros((4, 1)))
+    with pytest.raises(KeyboardInterrupt):
+        stoker.fit(made, Counting(12), epochs=3, verbose=0, shuffle=False, validation_data=rows, callbacks=[Interrupt()])
+    history = made.history
+    assert len(history.records) == 1 and len(history.feed) == 2
+    assert [take.ticket for take in history.timeline.takes] == list(range(12)), "those of the first epoch"
+
+
 def test_the_history_keeps_what_was_asked_for_and_the_timeline_of_the_last_epoch():
     history = stoker.fit(model(), Counting(12), epochs=2, workers=2, verbose=0, seed=3, shuffle=False)
     assert history.run.arguments["seed"] == 3 and history.run.arguments["workers"] == 2 and history.run.versions["keras"]

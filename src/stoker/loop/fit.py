@@ -117,7 +117,7 @@ class _Fit:
             return StopReason.SOURCE_ENDED
         self._batch_size = self._batch_size or progress.largest
         logs = session.result(progress.raw)
-        self._history.timeline = plan.feed.meter.timeline()
+        timeline = plan.feed.meter.timeline()
         figures = plan.feed.meter.take()
         self._history.feed.append(figures)
         reason = None if progress.reason is StopReason.COMPLETED else text_of(progress, expected)
@@ -127,6 +127,7 @@ class _Fit:
         callbacks.tell("epoch_end", epoch, logs)
         self.last_logs = logs
         self._record(epoch, progress, logs, figures, monotonic() - began, expected)
+        self._history.timeline = timeline  # with the record: one without the other would be drawn with another epoch's figures
         plan.reporter.epoch_end(epoch, logs, figures, reason)
         return progress.reason
 
