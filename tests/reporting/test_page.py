@@ -245,6 +245,13 @@ def test_a_callback_that_stopped_the_run_is_told_from_an_interruption(page):
     assert "Ended after epoch 2 of 9: a callback asked to stop." in read.words
 
 
+def test_a_source_that_was_used_up_between_two_epochs_is_told_from_an_interruption(page):
+    batches = (Uneven()[0] for _ in range(20))
+    with pytest.warns(stoker.StokerWarning, match="ended after 0 of 10"):
+        history = stoker.fit(small_model(), batches, steps_per_epoch=10, epochs=5, verbose=0)
+    assert "Ended after epoch 2 of 5: the source ended early." in page(history).words
+
+
 def test_the_reason_of_a_whole_epoch_is_what_the_loop_says():
     assert StopReason.COMPLETED.value == ALL_RUN
 

@@ -114,6 +114,7 @@ class _Fit:
         if progress.reason is StopReason.SOURCE_ENDED or progress.steps == 0:
             _warn_of_end(plan.feed, progress, expected)
         if progress.steps == 0:
+            self._history.end_reason = str(StopReason.SOURCE_ENDED.value)
             return StopReason.SOURCE_ENDED
         self._batch_size = self._batch_size or progress.largest
         logs = session.result(progress.raw)
@@ -282,6 +283,7 @@ def _history_of(callbacks: Callbacks, plan: FitPlan) -> Any:
     mine.feed = []
     mine.records = []
     mine.timeline = None
+    mine.end_reason = ""  # why no further epoch has a record, where it is known and no record says so
     mine.run = plan.run
     if plan.plot is not None and not hasattr(mine, "plot"):
         mine.plot = partial(plan.plot, mine)  # unlike a bound method it is pickled and copied with its history

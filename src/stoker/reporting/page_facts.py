@@ -37,6 +37,7 @@ class Facts:
         cores: that can be used, for the verdicts.
         was_stopped: a callback asked to stop.
         is_ours: stoker trained, so that what is not recorded did not end.
+        end_reason: why no further epoch has a record; empty where that is not known.
     """
 
     model: str
@@ -49,6 +50,7 @@ class Facts:
     cores: int
     was_stopped: bool
     is_ours: bool
+    end_reason: str
 
     @property
     def names(self) -> list[str]:
@@ -81,6 +83,8 @@ class Facts:
             return False, f"ended in epoch {done}{of}: {reason}"
         if self.asked is None or done >= self.asked:
             return True, f"completed: {len(self.epochs)} epochs" if len(self.epochs) != 1 else "completed: 1 epoch"
+        if self.end_reason:
+            return False, f"ended after epoch {done}{of}: {self.end_reason}"
         if self.was_stopped:
             return False, f"ended after epoch {done}{of}: a callback asked to stop"
         return False, f"interrupted: epoch {done + 1}{of} did not end" if self.is_ours else f"ended after epoch {done}{of}"
@@ -111,7 +115,7 @@ def read_facts(history: Any) -> Facts:
     return Facts(
         run.model if run is not None else str(getattr(model, "name", None) or "model"), tuple(epochs), tuple(by_epoch), records,
         getattr(history, "timeline", None), run, _asked(history, run), usable_cores(), bool(getattr(model, "stop_training", False)),
-        hasattr(history, "records"))
+        hasattr(history, "records"), getattr(history, "end_reason", ""))
 
 
 def _by_epoch(logs: Mapping[str, Any], epochs: list[int]) -> tuple[list[int], list[dict[str, Any]]]:
