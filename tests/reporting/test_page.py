@@ -213,6 +213,18 @@ def test_a_history_of_keras_itself_gives_its_curves(page):
     assert len(read.figures) == 2 and "Completed: 2 epochs." in read.words and "verdict" not in read.words
 
 
+def loss_curves(history):
+    """The curves of the loss, as matplotlib draws them."""
+    return plot_history(history).axes[0].lines
+
+
+def test_validation_that_keras_ran_in_some_epochs_is_drawn_at_these(page):
+    rows = np.ones((8, 2), "float32"), np.ones((8, 1), "float32")
+    of = small_model().fit(*rows, epochs=7, initial_epoch=1, verbose=0, validation_data=rows, validation_freq=2)
+    assert page(of).figures[0]["data"][1]["x"] == [2, 4, 6]
+    assert [list(line.get_xdata()) for line in loss_curves(of)] == [[2, 3, 4, 5, 6, 7], [2, 4, 6]]
+
+
 def test_an_interrupted_run_says_which_epoch_did_not_end(page):
     class Interrupt(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):

@@ -7,6 +7,7 @@ import re
 import sys
 import types
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -211,6 +212,25 @@ def test_a_plot_has_a_panel_for_each_metric_with_its_validation_curve():
     assert [panel.get_title() for panel in panels] == ["loss", "mae"]
     assert [line.get_ydata().tolist() for line in panels[0].lines] == [[3.0, 2.0], [3.5, 2.5]]
     assert panels[0].lines[0].get_xdata().tolist() == [1, 2]
+
+
+def test_a_metric_of_validation_alone_has_a_panel():
+    history = types.SimpleNamespace(history={"loss": [3.0, 2.0], "val_f1": [0.5, 0.75]}, epoch=[0, 1])
+    panels = plot_history(history).axes
+    assert [panel.get_title() for panel in panels] == ["loss", "f1"]
+    assert [(line.get_label(), line.get_ydata().tolist()) for line in panels[1].lines] == [("validation", [0.5, 0.75])]
+
+
+def test_a_history_of_two_calls_is_drawn_as_one():
+    history = types.SimpleNamespace(history={"loss": [3.0, 2.0, 1.0, 0.5]}, epoch=[0, 1])
+    assert plot_history(history).axes[0].lines[0].get_xdata().tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("value", [np.eye(2), np.ones(3), {"a": 1.0}, None, "text"])
+def test_what_is_no_number_is_a_gap_in_a_plot(value):
+    history = types.SimpleNamespace(history={"f1": [0.5, value]}, epoch=[0, 1])
+    line, = plot_history(history).axes[0].lines
+    assert line.get_ydata()[0] == 0.5 and np.isnan(line.get_ydata()[1])
 
 
 def test_without_matplotlib_the_error_names_what_to_install(monkeypatch):

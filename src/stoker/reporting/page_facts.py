@@ -119,14 +119,32 @@ def read_facts(history: Any) -> Facts:
 
 
 def _by_epoch(logs: Mapping[str, Any], epochs: list[int]) -> tuple[list[int], list[dict[str, Any]]]:
-    """Lists by name turned into logs by epoch; a list that is shorter than the others belongs to the last epochs."""
-    count = max(map(len, logs.values()), default=0)
-    numbers = [epoch + 1 for epoch in epochs] if len(epochs) == count else list(range(1, count + 1))
-    by_epoch: list[dict[str, Any]] = [{} for _ in range(count)]
+    """Lists by name turned into logs by epoch."""
+    numbers = numbers_of(logs, epochs)
+    by_epoch: dict[int, dict[str, Any]] = {number: {} for number in numbers}
     for name, values in logs.items():
-        for place, value in enumerate(values, count - len(values)):
-            by_epoch[place][name] = value
-    return numbers, by_epoch
+        for number, value in zip(epochs_of(name, len(values), numbers), values, strict=True):
+            by_epoch[number][name] = value
+    return numbers, list(by_epoch.values())
+
+
+def numbers_of(logs: Mapping[str, Any], epochs: list[int]) -> list[int]:
+    """The numbers of the epochs, from 1. A history of two calls has the values of both, and the epochs of the second: these are counted."""
+    count = max(map(len, logs.values()), default=0)
+    return [epoch + 1 for epoch in epochs] if len(set(epochs)) == count else list(range(1, count + 1))
+
+
+def epochs_of(name: str, count: int, numbers: list[int]) -> list[int]:
+    """The epochs of the values of a log: where these are fewer, those of a ``validation_freq`` that fits, or else the last ones.
+
+    Args:
+        name: of the log.
+        count: how many values it has.
+        numbers: of all epochs, from 1.
+    """
+    every = len(numbers) // max(1, count)
+    validated = [number for number in numbers if number % every == 0] if every > 1 and name.startswith("val_") else []
+    return validated if len(validated) == count else numbers[len(numbers) - count:]
 
 
 def _asked(history: Any, run: RunRecord | None) -> int | None:
