@@ -260,5 +260,9 @@ class Lazy:
         return twice(number)
 
 
+def of_first(items):
+    return twice(next(items))
+
+
 def twice(number):
     return np.full((4, 1), number * 2.0) + stoker.rng().normal(), np.zeros(4)

@@ -15,12 +15,14 @@ import stoker
 from stoker.feed import threads
 from stoker.profiling import memory, throughput
 from stoker.profiling.memory import FEWEST_FROZEN, give_back, resident_bytes, small_heap
+from stoker.profiling.profile import Profiler
 from stoker.profiling.throughput import Rung
 from stoker.source.open import open_source
 from tries import in_one_of_five
 
 pytestmark = pytest.mark.slow
 SHORT_S = 2.5
+WITH_RUNS = Profiler._with_runs
 TELLS_MEMORY = pytest.mark.skipif(resident_bytes() is None, reason="this system does not tell how much memory a process has")
 
 
@@ -274,6 +276,37 @@ def test_a_parallel_map_is_profiled_with_its_function():
     assert profile.measured.chance.uses_rng
     assert not any(one.level == "fault" for one in profile.findings)
     assert {run.lane for run in profile.measured.runs} == {"threads", "processes"}
+
+
+@in_one_of_five
+def test_a_function_that_changes_its_item_holds_no_randomness():
+    def halved(array):
+        array *= 0.5
+        return array, np.zeros(len(array))
+
+    profile = quick(stoker.parallel_map((np.full((4, 3), number) for number in np.arange(1e6)), halved), SHORT_S)
+    chance = profile.measured.chance
+    assert (chance.is_repeatable, chance.uses_rng, chance.uses_globals, chance.untold) == (True, False, False, "")
+
+
+@in_one_of_five
+def test_items_that_cannot_be_copied_leave_randomness_untold():
+    profile = quick(stoker.parallel_map(((number for number in (5,)) for _ in range(10**6)), profiled.of_first), 1.5)
+    assert profile.measured.chance.untold == "the iterator's items cannot be copied"
+
+
+@in_one_of_five
+def test_an_iterator_that_raises_ends_no_profile(monkeypatch):
+    raising = threading.Event()
+
+    def items():
+        for number in range(10**6):
+            if raising.is_set():
+                raise OSError("the disk is gone")
+            yield number
+
+    monkeypatch.setattr(Profiler, "_with_runs", lambda *given: (raising.set(), WITH_RUNS(*given))[1])
+    assert quick(stoker.parallel_map(items(), profiled.twice), 1.5).measured.chance.untold == "the iterator raised OSError"
 
 
 @in_one_of_five

@@ -18,6 +18,7 @@ said of it.
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -121,7 +122,15 @@ def _told(drawer: Drawer, question: Question) -> Chance:
 def _items(drawer: Drawer, question: Question, seed: int, globals_seed: int) -> list[bytes]:
     """Digests of the items, made anew."""
     key = drawer.add(Seeded(question.fresh(), globals_seed))
-    return _digests(drawer.draw(key, question.places, question.until_s, seed=seed, item=question.item))
+    return _digests(drawer.draw(key, question.places, question.until_s, seed=seed, item=_copied(question.item)))
+
+
+def _copied(item: object) -> object:
+    """What was pulled, for one draw: a function that changes it in place would make something else of it the next time."""
+    try:
+        return copy.deepcopy(item)
+    except Exception as error:
+        raise _Failed("the iterator's items cannot be copied") from error
 
 
 def _digests(made: list[Made]) -> list[bytes]:

@@ -142,7 +142,10 @@ class Profiler:
         budget_s = CHANCE_SHARE * self.seconds
         if CHANCE_MAKES * look.median_s > budget_s:
             return Chance(untold=f"there was no time to make items again ({CHANCE_MAKES} makes)")
-        item = source.begin()() if isinstance(source, ParallelMap) else None
+        try:
+            item = source.begin()() if isinstance(source, ParallelMap) else None
+        except Exception as error:
+            return Chance(untold=f"the iterator raised {type(error).__name__}")
         if item is ENDED:
             return Chance(untold="the stream has ended")
         places = tuple((0, index) for index in look.good[:2]) if source.kind == "indexed" else ((0, 0), (0, 1))
