@@ -47,7 +47,7 @@ def test_a_call_of_an_instant_ends_without_advice():
 
 def test_auto_says_what_kept_it_from_more():
     auto = dataclasses.replace(WAITED, is_auto=True, workers=2, lane="processes", auto_limit="there are 2 cores")
-    assert settled(auto) == "workers=2, processes=True (there are 2 cores)"
+    assert settled(auto) == "workers=2, processes=True or use_multiprocessing=True (there are 2 cores)"
     one = dataclasses.replace(WAITED, is_auto=True, single_owner=True, auto_limit="a generator has one owner")
     assert closing_line(one).endswith("Sequence would; workers='auto' settled on workers=1 (a generator has one owner)")
 

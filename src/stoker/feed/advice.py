@@ -38,6 +38,7 @@ FEWEST = 10
 CHEAPER = "make batches cheaper, or cache them"
 ONE_OWNER = "a generator has one owner, so more workers do not help: stoker.parallel_map or a Sequence would"
 AS_PROCESSES = "processes=True or use_multiprocessing=True"
+"""As ``fit`` and ``fit_generator`` spell it: figures do not tell which of them was called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def _beside_the_model(figures: FeedFigures, load: Load, facts: str, cores: int |
         return Verdict(f"{facts}; batches are so small that a worker would take as long to hand them over: larger batches", "input")
     computes = load.cpu_s > GIL_ROOM * load.step_s and not figures.single_owner
     plan = _Plan.of(load, load.make_s, cores, 1 if figures.single_owner else MOST_ADVISED)
-    call = f"workers={plan.workers}{', processes=True,' if computes else ''}"
+    call = f"workers={plan.workers}{f', {AS_PROCESSES},' if computes else ''}"
     why = " (the source computes, and threads take turns where it holds the GIL)" if computes else ""
     if figures.single_owner:
         why = " (a generator has one owner, so more than one does not help)"

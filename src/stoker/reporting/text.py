@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from stoker.feed.advice import SMALL_SHARE, verdict
+from stoker.feed.advice import AS_PROCESSES, SMALL_SHARE, verdict
 from stoker.feed.meter import FeedFigures
 
 WORTH_A_WORD_S = 0.5
@@ -175,4 +175,4 @@ def closing_line(figures: FeedFigures | None, cores: int | None = None, died: st
 def settled(figures: FeedFigures) -> str:
     """The arguments that a feed with ``workers="auto"`` has come to, as one would write them, and what kept it from more."""
     limit = f" ({figures.auto_limit})" if figures.auto_limit else ""
-    return f"workers={figures.workers}" + (", processes=True" if figures.lane == "processes" else "") + limit
+    return f"workers={figures.workers}" + (f", {AS_PROCESSES}" if figures.lane == "processes" else "") + limit
