@@ -12,8 +12,8 @@ The same items are made again and again, each time with all seeds set alike: tha
 
 A generator that is kept but not drawn from in an item (for shuffling in ``on_epoch_end``) changes no item, and so is no finding.
 
-Rules: what ``random`` and ``numpy.random`` were at comes back afterwards; a generator object can be gone through once only, so nothing is
-said of it.
+Rules: ``random`` and ``numpy.random`` are seeded here, and left so: who looks for chance keeps what they were at (``globals_kept``); a
+generator object can be gone through once only, so nothing is said of it.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def look_for_chance(question: Question) -> Chance:
     source = question.fresh()
     found = _named(source)
     try:
-        with _globals_kept(), Drawer(ThreadLane(1, 1), question.clock) as drawer:
+        with Drawer(ThreadLane(1, 1), question.clock) as drawer:
             chance = _told(drawer, question)
         if chance.is_repeatable is False and not source.single_owner and question.travels:
             is_copied, is_seeded = _in_processes(question)
@@ -100,7 +100,8 @@ def _named(source: Source) -> tuple[str, ...]:
 
 
 @contextmanager
-def _globals_kept() -> Iterator[None]:
+def globals_kept() -> Iterator[None]:
+    """What ``random`` and ``numpy.random`` are at comes back afterwards."""
     kept = random.getstate(), np.random.get_state()
     try:
         yield

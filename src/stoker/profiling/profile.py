@@ -3,7 +3,8 @@
 The time is split: so much for a first look, so much to tell what randomness there is, the rest for runs with workers. The first two are
 counted in time of making items, so that a machine that stands still for a moment leaves no look out; the clock begins with the first item.
 
-Rules: the clock is passed in; what the source does wrong becomes a finding; ``on_epoch_end`` is never called.
+Rules: the clock is passed in; what the source does wrong becomes a finding; ``on_epoch_end`` is never called; what ``random`` and
+``numpy.random`` were at comes back afterwards, because how often they were drawn from is the clock's doing.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from stoker.outcome import ENDED
 from stoker.profiling.adapters import Counted, Endless
 from stoker.profiling.attributes import sizes
 from stoker.profiling.budget import Budget
-from stoker.profiling.chance import Question, look_for_chance
+from stoker.profiling.chance import Question, globals_kept, look_for_chance
 from stoker.profiling.drawer import Drawer
 from stoker.profiling.findings import find
 from stoker.profiling.gilwatch import GilWatch
@@ -93,6 +94,7 @@ class Profiler:
     packed: Packed | None = None
     """The source as it was before anything was drawn, and so as a training would send it to worker processes."""
 
+    @globals_kept()
     def profile(self) -> Profile:
         """Measure everything that there is time for."""
         source = open_source(self.user)
