@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from stoker.errors import WorkerHung
 from stoker.feed.inline import InlineLane
-from stoker.feed.messages import Died
+from stoker.feed.messages import Died, Got
+from stoker.outcome import ENDED, Value
 from stoker.profiling import chance, throughput
 from stoker.profiling.budget import START_PATIENCE_S, Budget, Deadline, Spent
 from stoker.profiling.drawer import Drawer, NotInTime
@@ -137,6 +138,25 @@ def test_a_worker_that_dies_is_not_waited_for():
         key = drawer.add(opened(profiled.Plain))
         with pytest.raises(NotInTime, match="killed"):
             drawer.draw(key, [(0, 0)], 1.0)
+
+
+class AtOnce(InlineLane):
+    """Answers with three items and the end of the stream, in two runs; its CPU time comes with the last of them."""
+
+    def send(self, worker, asks):
+        def got(outcomes, cpu_s):
+            return Got(0, 0, (0,) * len(outcomes), outcomes, (0.1,) * len(outcomes), cpu_s, (0.0,) * len(outcomes), ())
+
+        self.replies = [got((Value(1), Value(2)), 0.0), got((Value(3), ENDED), 0.3)]
+
+    def receive(self, timeout_s):
+        return [self.replies.pop(0)] if self.replies else []
+
+
+def test_the_cpu_time_of_a_chunk_belongs_to_its_items_and_not_to_the_end_of_the_stream():
+    with Drawer(AtOnce(), Stalling()) as drawer:
+        made = drawer.draw(0, [(0, number) for number in range(4)], 1.0)
+    assert [one.cpu_s for one in made] == [0.0, 0.0, 0.3, 0.0]
 
 
 def test_a_run_that_nothing_came_of_is_not_told_and_is_no_fault(monkeypatch):

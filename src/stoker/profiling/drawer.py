@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 from stoker.errors import StokerWarning
 from stoker.feed.lane import Lane
 from stoker.feed.messages import Ask, Died, Got
-from stoker.outcome import Outcome
+from stoker.outcome import Outcome, Value
 from stoker.profiling.budget import Deadline
 from stoker.profiling.gilwatch import GilWatch
 from stoker.source.protocol import Source
@@ -122,7 +122,7 @@ class Drawer:
                 watch.nap()
                 if tries == 1:
                     watch.hold()
-        return made
+        return _by_values(made)
 
     def _taken(self, reply: Got, places: Sequence[tuple[int, int]], watch: GilWatch | None) -> list[Made]:
         """What came of a run of answers; its CPU time is that of the last one."""
@@ -139,6 +139,13 @@ class Drawer:
         """Which of the asks a worker is at."""
         at = self._lane.at(worker)
         return made if at is None else min(max(made, at[1] - asks[0].ticket), len(asks) - 1)
+
+
+def _by_values(made: list[Made]) -> list[Made]:
+    """The same with the CPU time of all, which came with the last answer, at the last that has a value: nobody looks at that of others."""
+    last = max((number for number, one in enumerate(made) if isinstance(one.outcome, Value)), default=len(made) - 1)
+    cpu_s = sum(one.cpu_s for one in made)
+    return [one._replace(cpu_s=cpu_s if number == last else 0.0) for number, one in enumerate(made)]
 
 
 def _innermost(stack: str) -> str:
