@@ -47,6 +47,7 @@ class RunRecord:
         arguments: of the call, as they were understood; ``seed`` is the one that was drawn where none was given.
         versions: of Python and the libraries that matter, by name.
         machine: its system, processor and usable cores.
+        cores: how many cores could be used; None where that was not kept.
     """
 
     began: str
@@ -55,6 +56,7 @@ class RunRecord:
     arguments: dict[str, Any]
     versions: dict[str, str]
     machine: str
+    cores: int | None = None
 
 
 class Reporter(Protocol):

@@ -22,12 +22,13 @@ from histories import NASTY, Uneven, figures, history, record, run, small_model,
 
 import stoker
 from stoker.feed.meter import KEPT, Make, Take, Timeline
-from stoker.history import EpochRecord
+from stoker.history import EpochRecord, RunRecord
 from stoker.loop.progress import StopReason
 from stoker.reporting.page import plotly_javascript
-from stoker.reporting.page_facts import ALL_RUN
+from stoker.reporting.page_facts import ALL_RUN, read_facts
 from stoker.reporting.page_timeline import timeline_figure
 from stoker.reporting.plots import plot_history
+from stoker.reporting.run import run_record
 from stoker.reporting.text import FEED_LOGS
 
 MOST_BYTES = 6_000_000
@@ -139,6 +140,18 @@ def test_each_epoch_has_its_steps_time_logs_wait_and_verdict(page):
     assert "epoch steps time loss acc val_loss val_acc waited 1 100" in words
     assert "2 100 10 s 0.5000 0.3333 0.2500 0.2000 40% the model waited for data 40% of the time" in words
     assert "why it ended" not in words
+
+
+def test_verdicts_are_for_the_machine_that_trained(monkeypatch):
+    monkeypatch.setattr("stoker.reporting.run.usable_cores", lambda: 64)
+    of = history(2, run=run_record(small_model(), "Pictures", "jax", {"epochs": 2}))
+    assert read_facts(of).cores == 64 and "64 usable cores" in of.run.machine
+    monkeypatch.setattr("stoker.reporting.page_facts.usable_cores", lambda: 3)
+    assert read_facts(history(2)).cores == 3, "a run that does not say"
+    older = RunRecord.__new__(RunRecord)
+    object.__setattr__(older, "arguments", {"epochs": 2})
+    object.__setattr__(older, "model", "net")
+    assert read_facts(history(2, run=older)).cores == 3, "one of an older pickle"
 
 
 def test_figures_of_the_feed_are_in_words_and_in_no_curve_or_column(page):

@@ -34,7 +34,7 @@ class Facts:
         timeline: of the last epoch, or None.
         run: what the call was, or None.
         asked: the number of the last epoch that was asked for, or None.
-        cores: that can be used, for the verdicts.
+        cores: that could be used, for the verdicts; where the run does not say, those that can be used here.
         was_stopped: a callback asked to stop.
         is_ours: stoker trained, so that what is not recorded did not end.
         end_reason: why no further epoch has a record; empty where that is not known.
@@ -108,13 +108,14 @@ def read_facts(history: Any) -> Facts:
     run = getattr(history, "run", None)
     model = getattr(history, "model", None)
     records = tuple(getattr(history, "records", None) or ())
+    cores = getattr(run, "cores", None) or usable_cores()  # histories that were pickled before lack the field itself
     if records:
         epochs, by_epoch = [record.epoch + 1 for record in records], [record.logs for record in records]
     else:
         epochs, by_epoch = _by_epoch(logs, list(getattr(history, "epoch", None) or ()))
     return Facts(
         run.model if run is not None else str(getattr(model, "name", None) or "model"), tuple(epochs), tuple(by_epoch), records,
-        getattr(history, "timeline", None), run, _asked(history, run), usable_cores(), bool(getattr(model, "stop_training", False)),
+        getattr(history, "timeline", None), run, _asked(history, run), cores, bool(getattr(model, "stop_training", False)),
         hasattr(history, "records"), getattr(history, "end_reason", ""))
 
 

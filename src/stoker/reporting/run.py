@@ -28,9 +28,10 @@ def run_record(model: Any, source: str, backend: str, arguments: dict[str, Any])
     """
     found = {library: _version(library) for library in (*LIBRARIES, backend)}
     versions = {"Python": platform.python_version(), **{library: known for library, known in found.items() if known}}
-    machine = f"{platform.system()} {platform.machine()}, {usable_cores()} usable cores"
+    cores = usable_cores()
     return RunRecord(
-        time.strftime("%Y-%m-%d %H:%M:%S"), str(getattr(model, "name", type(model).__name__)), source, arguments, versions, machine)
+        time.strftime("%Y-%m-%d %H:%M:%S"), str(getattr(model, "name", type(model).__name__)), source, arguments, versions,
+        f"{platform.system()} {platform.machine()}, {cores} usable cores", cores)
 
 
 @cache
