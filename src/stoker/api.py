@@ -44,7 +44,8 @@ def fit(
         batch_size: rows in a batch of arrays; 32 by default.
         steps_per_epoch: batches in an epoch, a fraction rounded up; by default a whole pass. Needed for iterators.
         epochs: the epoch to stop before, counted from 0; with ``initial_epoch=0``, the number of epochs.
-        verbose: 0 silent; 1 or ``"auto"`` a progress bar in a terminal or a notebook, elsewhere a line per epoch; 2 a line per epoch.
+        verbose: 0 silent; 1 or ``"auto"`` a progress bar in a terminal, or in a notebook that has ipywidgets; elsewhere a line per
+            epoch; 2 a line per epoch.
         callbacks: Keras callbacks.
         validation_data: arrays ``(x, y)`` or ``(x, y, sample_weights)``, or any source.
         validation_steps: batches of each validation, a fraction rounded up; by default a whole pass. Needed for iterators.

@@ -116,11 +116,47 @@ class Gone(io.StringIO):
         return True
 
 
+class Tee:
+    """What some scripts put in the place of ``sys.stdout``."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text):
+        self.text += text
+
+
+@pytest.mark.parametrize("stream", [Gone(), Tee()])
 @pytest.mark.parametrize("make", [
     lambda stream: Lines(stream, Clock()),
     lambda stream: Bar(Console(file=stream, force_terminal=True, width=80), Clock(0.2))])
-def test_output_that_cannot_be_written_ends_no_training(make):
-    drive(make(Gone()))
+def test_output_that_cannot_be_written_ends_no_training(make, stream):
+    drive(make(stream))
+
+
+def test_output_that_is_no_more_than_a_method_write_gets_lines(monkeypatch):
+    tee = Tee()
+    monkeypatch.setattr(sys, "stdout", tee)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    drive(make_reporter(1))
+    assert tee.text.startswith("Epoch 1/2  30 steps")
+
+
+@pytest.mark.parametrize("has_widgets", [False, True])
+def test_a_notebook_gets_a_bar_where_it_can_draw_one(monkeypatch, has_widgets):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setattr("stoker.reporting.choose.find_spec", lambda name: name if has_widgets else None)
+    assert isinstance(make_reporter(1), Bar if has_widgets else Lines)
+
+
+def test_a_name_that_rich_knows_as_a_picture_stays_what_it_is():
+    stream = io.StringIO()
+    bar = Bar(Console(file=stream, force_terminal=True, width=80, legacy_windows=False), Clock(0.06))
+    bar.epoch_begin(0, 1, "train")
+    bar.epoch_end(0, {":fire:": 0.5}, None, None)
+    bar.close()
+    assert ":fire: 0.5000" in stream.getvalue()
 
 
 def test_an_error_of_the_training_is_not_taken_for_one_of_the_display():

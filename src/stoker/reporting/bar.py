@@ -128,7 +128,7 @@ class Bar:
         if not line:
             return
         text = folded(writable(line, self._console.encoding), max(LEAST_WIDTH, self._console.width - 1))
-        self._safely(lambda: self._console.print(text, markup=False, highlight=False, soft_wrap=True))
+        self._safely(lambda: self._console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True))
 
     def _stop(self) -> None:
         """Take the moving line away, and give the cursor and the standard output back."""
@@ -140,10 +140,10 @@ class Bar:
         """A terminal that has gone away, or cannot show a character, is no reason to stop."""
         try:
             draw()
-        except (OSError, ValueError, SystemExit):  # rich makes SystemExit of a broken pipe
+        except (OSError, ValueError, AttributeError, SystemExit):  # rich makes SystemExit of a broken pipe
             self._gave_up = True
             live, self._live = self._live, None
             if live is not None:
                 # rich takes a hook away that it has not set where its start failed
-                with contextlib.suppress(OSError, ValueError, SystemExit, IndexError):
+                with contextlib.suppress(OSError, ValueError, AttributeError, SystemExit, IndexError):
                     live.stop()

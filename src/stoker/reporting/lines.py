@@ -67,6 +67,6 @@ class Lines:
     def _write(self, line: str) -> None:
         if self._stream is None or not line:
             return
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # what stands for sys.stdout may be no more than a method write
             self._stream.write(writable(line, getattr(self._stream, "encoding", None)) + "\n")
             self._stream.flush()
