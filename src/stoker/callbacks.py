@@ -38,9 +38,15 @@ class FeedMonitor(keras.callbacks.Callback):
         OptionError: the training is not run by stoker.
     """
 
+    _history: Any = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Take the call's history: each further ``History`` among the callbacks puts itself in its place when an epoch ends."""
+        self._history = getattr(self.model, "history", None)
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add the figures of the epoch that has just ended."""
-        figures = getattr(getattr(self.model, "history", None), "feed", None)
+        figures = getattr(self._history, "feed", None)
         if not figures:
             raise OptionError(
                 "FeedMonitor found no feed", got="a training that stoker does not run", expected="a call of stoker.fit",

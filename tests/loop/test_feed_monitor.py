@@ -41,6 +41,12 @@ def test_it_can_be_watched():
     assert len(history.epoch) == 2, "it does not get better"
 
 
+def test_a_second_history_among_the_callbacks_hides_no_figures():
+    first, second = keras.callbacks.History(), keras.callbacks.History()
+    stoker.fit(model(), Counting(3), epochs=3, verbose=0, callbacks=[first, second, FeedMonitor()])
+    assert len(first.feed) == 3
+
+
 def test_a_training_that_stoker_does_not_run_has_no_figures():
     with pytest.raises(stoker.OptionError, match=r"stoker\.fit"):
         model().fit(np.zeros((4, 1)), np.zeros((4, 1)), verbose=0, callbacks=[FeedMonitor()])
