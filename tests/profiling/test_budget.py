@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from stoker.errors import WorkerHung
 from stoker.feed.inline import InlineLane
 from stoker.feed.messages import Died, Got
-from stoker.outcome import ENDED, Value
+from stoker.outcome import ENDED, Failure, Value
 from stoker.profiling import chance, throughput
 from stoker.profiling.budget import START_PATIENCE_S, Budget, Deadline, Spent
-from stoker.profiling.drawer import Drawer, NotInTime
+from stoker.profiling.drawer import Drawer, NotInTime, _innermost
+from stoker.profiling.look import last_line
 from stoker.profiling.memory import small_heap
 from stoker.profiling.profile import Profiler
 from stoker.profiling.throughput import Ran, Rung
@@ -157,6 +158,22 @@ def test_the_cpu_time_of_a_chunk_belongs_to_its_items_and_not_to_the_end_of_the_
     with Drawer(AtOnce(), Stalling()) as drawer:
         made = drawer.draw(0, [(0, number) for number in range(4)], 1.0)
     assert [one.cpu_s for one in made] == [0.0, 0.0, 0.3, 0.0]
+
+
+def test_a_hang_is_placed_in_the_users_own_code_also_in_a_folder_of_our_name():
+    mine = 'File "/home/me/stoker/train.py", line 7, in __getitem__'
+    ours = f'File "{throughput.__file__}", line 3, in run'
+    assert _innermost(f"  {ours}\n    made()\n  {mine}\n    wait()\n  {ours}\n") == mine
+
+
+def test_an_error_in_one_line_is_its_type_and_text():
+    def raised(error):
+        error.add_note("a note")
+        return last_line(Failure(error))
+
+    assert raised(SyntaxError("invalid syntax", ("<string>", 1, 3, "x x", 1, 4))) == "SyntaxError: invalid syntax"
+    assert raised(ValueError("one\ntwo")) == "ValueError: one"
+    assert raised(ValueError()) == "ValueError"
 
 
 def test_a_run_that_nothing_came_of_is_not_told_and_is_no_fault(monkeypatch):

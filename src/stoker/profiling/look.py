@@ -95,7 +95,8 @@ class Look:
 
 def last_line(found: Failure) -> str:
     """An error in one line: its type and text, and the line of the user's code that raised it."""
-    text = traceback.format_exception_only(found.error)[0].strip().splitlines()[0]
+    lines = traceback.format_exception_only(found.error)
+    text = next(line for line in lines if not line.startswith(" ")).splitlines()[0]  # a SyntaxError begins with the place in the source
     frames = traceback.extract_tb(found.error.__traceback__)
     return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else text
 
