@@ -123,3 +123,62 @@ def test_the_session_is_closed_and_train_end_told_whatever_happens():
     with pytest.raises(KeyError):
         loop.fit(plan(backend, feed=Feed(fails(), workers=1, seed=0), steps=3, callbacks=[Hears()], reporter=reporter))
     assert told == [{}] and kinds(backend.sessions[0])[-1] == "closed" and reporter.heard[-1] == "closed"
+
+
+def losses(calls):
+    """What each batch of each epoch held."""
+    epochs = []
+    for call in calls:
+        if call == ("begin", "train"):
+            epochs.append([])
+        elif call[0] == "train":
+            epochs[-1].append(float(call[1].inputs[0, 0]))
+    return epochs
+
+
+class Growing:
+    """Indexed batches that hold their number; its length is changed from outside."""
+
+    def __init__(self, length):
+        self.length = length
+
+    def __len__(self):
+        return self.length
+
+    def __getitem__(self, index):
+        return source(index + 1)[index]
+
+
+@pytest.mark.parametrize(("before", "after"), [(4, 8), (8, 4)])
+@pytest.mark.parametrize(("workers", "ahead"), [(0, 0), (1, 1), (3, 1)])
+def test_a_callback_may_change_the_length_of_a_sequence_between_epochs(workers, ahead, before, after):
+    grown = Growing(before)
+
+    class Grow:
+        def on_epoch_end(self, epoch, logs):
+            grown.length = after
+
+    backend, reporter = RecordingBackend(), Watching()
+    feed = Feed(grown, workers=workers, max_queue_size=3, seed=0)
+    history = loop.fit(plan(backend, feed=feed, epochs=4, callbacks=[Grow()], reporter=reporter))
+    lengths = [before] * (1 + ahead) + [after] * (3 - ahead)  # the pass that is begun ahead keeps its length
+    assert losses(backend.sessions[0].calls) == [[float(number) for number in range(length)] for length in lengths]
+    assert [told[2] for told in reporter.heard if isinstance(told, tuple) and len(told) == 3] == lengths
+    assert [record.reason for record in history.records] == ["all batches were run"] * 4
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("told", [3, 10])
+def test_a_pass_that_is_not_as_long_as_its_source_says_is_an_epoch_all_the_same(workers, told):
+    class Wrong:
+        def __len__(self):
+            return told
+
+        def __iter__(self):
+            return iter(source(6))
+
+    backend = RecordingBackend(4)
+    validation = Validation(lambda size: Wrong(), None, lambda epoch: True)
+    history = loop.fit(plan(backend, Wrong(), workers=workers, epochs=2, validation=validation))
+    assert losses(backend.sessions[0].calls) == [[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]] * 2
+    assert history.history == {"loss": [2.5, 2.5], "val_loss": [2.5, 2.5]}

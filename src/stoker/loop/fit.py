@@ -22,7 +22,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from stoker.backend.protocol import Phase, Session
+from stoker.backend.protocol import Phase, Session, Step
 from stoker.batch.weights import read_class_weight
 from stoker.errors import SourceError, warn
 from stoker.feed.feed import Feed
@@ -108,11 +108,11 @@ class _Fit:
         if may_group(plan.feed, plan.is_arrays):
             _allow(session, listeners, expected, expected and expected * (plan.epochs - epoch))
         plan.reporter.epoch_begin(epoch, expected, "train", plan.feed.meter.look)
-        progress = run_epoch(plan.feed.epoch(plan.steps), reader.read, noting(step, reader), session, listeners, expected)
+        progress = _run_batches(plan.feed, plan.steps, reader, step, session, listeners, expected)
         if progress.steps == 0 and not self._history.epoch:
             raise _no_batch(plan.feed)
         if progress.reason is StopReason.SOURCE_ENDED or progress.steps == 0:
-            _warn_of_end(plan.feed, progress, expected)
+            _warn_of_end(plan.feed, progress, plan.steps)
         if progress.steps == 0:
             self._history.end_reason = str(StopReason.SOURCE_ENDED.value)
             return StopReason.SOURCE_ENDED
@@ -151,7 +151,7 @@ class _Fit:
         listeners = self._listeners("test")
         if may_group(feed, validation.is_arrays):
             _allow(session, listeners, expected, expected and expected * (plan.epochs - epoch))
-        progress = run_epoch(feed.epoch(validation.steps), reader.read, noting(step, reader), session, listeners, expected)
+        progress = _run_batches(feed, validation.steps, reader, step, session, listeners, expected)
         _look_at_end(feed, progress, expected)
         logs = session.result(progress.raw)
         callbacks.tell("test_end", logs)
@@ -222,13 +222,23 @@ def _run(plan: RunPlan, phase: Phase, shown: ShownPhase, outputs: Outputs | None
                 None if outputs is None else outputs.add)
             if may_group(feed, plan.is_arrays):
                 _allow(session, listeners, expected, expected)
-            progress = run_epoch(feed.epoch(plan.steps), reader.read, noting(step, reader), session, listeners, expected)
+            progress = _run_batches(feed, plan.steps, reader, step, session, listeners, expected)
             _look_at_end(feed, progress, expected)
             logs = {} if phase == "predict" else session.result(progress.raw)
             figures = feed.meter.take()
         callbacks.tell(f"{phase}_end", logs)
         plan.reporter.epoch_end(0, logs, figures, None)
     return logs
+
+
+def _run_batches(
+    feed: Feed, steps: int | None, reader: Any, step: Step, session: Session, listeners: Listeners, expected: int | None
+) -> Progress:
+    """The batches of one epoch. A pass that has fewer than the source said is whole: only those that were asked for can be missing."""
+    progress = run_epoch(feed.epoch(steps), reader.read, noting(step, reader), session, listeners, expected)
+    if steps is None and progress.reason is StopReason.SOURCE_ENDED:
+        return dataclasses.replace(progress, reason=StopReason.COMPLETED)
+    return progress
 
 
 def _allow(session: Session, listeners: Listeners, steps: int | None, left: int | None) -> None:
@@ -263,13 +273,13 @@ def _stop_flag(model: Any, phase: Phase) -> Callable[[], bool]:
     return lambda: bool(getattr(model, name))
 
 
-def _warn_of_end(feed: Feed, progress: Progress, expected: int | None) -> None:
-    if expected is None:
+def _warn_of_end(feed: Feed, progress: Progress, steps: int | None) -> None:
+    if steps is None:
         warn(
             f"{feed.source.label} gave no batch in this epoch; the call ends here. Pass a function that makes a new iterator each time.")
         return
     warn(
-        f"{feed.source.label} ended after {progress.steps} of {expected} batches; the call ends here. Let the generator yield for "
+        f"{feed.source.label} ended after {progress.steps} of {steps} batches; the call ends here. Let the generator yield for "
         f"ever, or lower the number of steps.")
 
 

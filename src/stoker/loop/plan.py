@@ -91,8 +91,12 @@ def epochs_wanted(validation_freq: Any) -> Callable[[int], bool]:
 
 
 def expected_steps(feed: Feed, steps: int | None) -> int | None:
-    """Batches of the next epoch as far as they are known."""
-    return steps if steps is not None else feed.length()
+    """Batches of the next epoch as far as they are known: of a pass that has been begun ahead, as many as it was begun with."""
+    if steps is not None:
+        return steps
+    first = feed.window.next_out
+    end = feed.course.pass_end(first)
+    return feed.length() if end is None or end == first else end - first
 
 
 def may_group(feed: Feed, is_arrays: bool) -> bool:
