@@ -54,7 +54,8 @@ def fit(
         class_weight: dict class -> weight, or for several outputs a dict output name -> such a dict. A class that occurs and has no
             weight is a ``BatchError``.
         shuffle: permute the order of an indexed source, or the rows of arrays, in each pass.
-        initial_epoch: the number of the first epoch, counted from 0.
+        initial_epoch: the number of the first epoch, counted from 0. With a ``seed``, order and augmentation are those of that epoch; an
+            iterator goes on where it is.
         workers: 0 makes batches on this thread when they are needed; ``"auto"`` begins with one thread (one process with
             ``processes=True``) and finds out how many are needed, never more than ``max_queue_size`` or 64, and whether they should be
             processes; by default 1, and 0 for arrays.

@@ -13,6 +13,10 @@ from stoker.feed.feed import Feed
 from stoker.history import Silent
 from stoker.loop import fit as loop
 from stoker.loop.plan import FitPlan, RunPlan, Validation
+from stoker.rng import rng
+from stoker.source.arrays import ArraySource
+from stoker.source.parallel import parallel_map
+from stoker.testing import NoisyCounting, digest
 
 
 class Watching(Silent):
@@ -182,3 +186,35 @@ def test_a_pass_that_is_not_as_long_as_its_source_says_is_an_epoch_all_the_same(
     history = loop.fit(plan(backend, Wrong(), workers=workers, epochs=2, validation=validation))
     assert losses(backend.sessions[0].calls) == [[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]] * 2
     assert history.history == {"loss": [2.5, 2.5], "val_loss": [2.5, 2.5]}
+
+
+def noisy(number=0):
+    return np.full((2, 1), number, "float32"), rng().random((2, 1))
+
+
+def noisy_pass():
+    for number in range(5):
+        yield noisy(number)
+
+
+ROWS = np.arange(20, dtype="float32").reshape(10, 2)
+RESUMED = {
+    "a sequence": (lambda: NoisyCounting(5), None), "steps within passes": (lambda: NoisyCounting(5), 3),
+    "steps over passes": (lambda: NoisyCounting(5), 7), "arrays": (lambda: ArraySource((ROWS, ROWS), 2, shuffle=True, seed=7), None),
+    "a generator function": (lambda: noisy_pass, None), "a mapped list": (lambda: parallel_map(range(5), noisy), None)}
+
+
+@pytest.mark.parametrize("ways", [{"workers": 0}, {"workers": 2}, {"workers": 2, "processes": True}], ids=str)
+@pytest.mark.parametrize("kind", RESUMED)
+def test_a_training_that_is_taken_up_has_the_batches_of_the_epochs_that_are_left(kind, ways):
+    make, steps = RESUMED[kind]
+
+    def run(first, last):
+        backend = RecordingBackend()
+        feed = Feed(make(), shuffle=kind != "arrays", seed=7, **ways)
+        validation = Validation(lambda size: NoisyCounting(2), None, lambda epoch: epoch != 1)
+        loop.fit(plan(backend, feed=feed, steps=steps, initial_epoch=first, epochs=last, validation=validation))
+        return [(call[1].inputs, call[1].targets) for call in backend.sessions[0].calls if call[0] in ("train", "test")]
+
+    whole, begun, rest = run(0, 4), run(0, 2), run(2, 4)
+    assert digest(whole) == digest(begun + rest) and digest(begun[:len(rest)]) != digest(rest[:len(begun)])

@@ -74,9 +74,9 @@ class Feed:
         self.source = open_source(source)
         self.options = options
         self.timeout_s = options.timeout_s
-        self.before_pass_end: Callable[[], None] | None = None
+        self.before_pass_end: Callable[[], None] = lambda: None
         """Called before ``on_epoch_end`` of the source; a training loop waits here until its last batch has been read."""
-        self.on_stall: Callable[[str, float], None] | None = None
+        self.on_stall: Callable[[str, float], None] = lambda text, waited_s: None
         """Called each second of a wait that is longer than 10 s, with what is waited for and for how long, in seconds."""
         self.is_resumable = True
         """Whether ``state_dict`` may be asked for: a training loop does not, and spares a source with states of its own telling them."""
@@ -176,14 +176,16 @@ class Feed:
         elif pump is not None:
             pump.dismiss(self._key)
 
-    def plan(self, *, epochs: int, steps: int | None = None) -> None:
+    def plan(self, *, epochs: int, steps: int | None = None, first: int = 0) -> None:
         """Say how much will be taken, so that nothing more is pulled from the source.
 
         Args:
             epochs: how many epochs.
             steps: batches in each; None where an epoch is a pass.
+            first: the number of the first, where none has begun: its order and randomness are those of that epoch. An iterator goes on
+                where it is.
         """
-        self._supply.plan(epochs, steps)
+        self._supply.plan(epochs, steps, first)
 
     def epoch(self, steps: int | None = None) -> Epoch:
         """The batches of the next epoch, as the source made them.
@@ -224,7 +226,9 @@ class Feed:
     def _end_pass(self) -> None:
         """All items of an indexed pass are made: tell the source, once."""
         if self.source.has_pass_end:
-            self._part_from_source()
+            self.before_pass_end()
+            # ``on_epoch_end`` may shuffle in place what batches that are ready, or in use, are views of
+            self.window.change_ready(lambda payload: Value(private(payload.value)) if type(payload) is Value else payload)
             try:
                 self._supply.end_source_pass()
                 self._refresh()
@@ -242,12 +246,6 @@ class Feed:
             self.window.change_ready(lane.unpack)
             self._pump = self._hub.move_to_threads(self._key, self)
             self.meter.lane, self.meter.is_refused = self._pump.lane.name, True
-
-    def _part_from_source(self) -> None:
-        """``on_epoch_end`` may shuffle in place what batches that are ready, or in use, are views of."""
-        if self.before_pass_end is not None:
-            self.before_pass_end()
-        self.window.change_ready(lambda payload: Value(private(payload.value)) if type(payload) is Value else payload)
 
     def stream_ended(self) -> None:
         """The end of a stream's pass has been settled (the pump calls this)."""
@@ -296,8 +294,7 @@ class Feed:
 
     def stalled(self, text: str, waited_s: float) -> None:
         """No batch has come for a long time (the pump tells each second)."""
-        if self.on_stall is not None:
-            self.on_stall(text, waited_s)
+        self.on_stall(text, waited_s)
 
     def take(self, epoch: Epoch) -> tuple[Ask, Any] | None:
         """The next ticket of an epoch, in order; None where the epoch is over (``Epoch`` calls this)."""

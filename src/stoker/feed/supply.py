@@ -40,13 +40,20 @@ class Supply:
         self._last_ticket = math.inf
         self._last_pass = math.inf
 
-    def plan(self, epochs: int, steps: int | None) -> None:
-        """Issue no more than so many epochs take."""
+    def plan(self, epochs: int, steps: int | None, first: int = 0) -> None:
+        """Issue no more than so many epochs take, from number ``first`` on where none has begun."""
         self._is_planned = True
+        if first and self.course.is_untouched and self.source.kind != "stream":
+            self.course.go_to(*self._beginning_of(first, steps))
         if steps is None:
             self._last_pass = self.course.next_pass + epochs
         else:
             self._last_ticket = self.window.next_out + epochs * steps
+
+    def _beginning_of(self, epoch: int, steps: int | None) -> tuple[int, int]:
+        """Pass and place at which an epoch begins; with passes of unknown length it begins one of its own number."""
+        length = self.source.length() if self.source.kind == "indexed" else None
+        return (epoch, 0) if steps is None or length is None else divmod(epoch * steps, length)
 
     def begin_epoch(self, steps: int | None) -> int | None:
         """Make sure that a pass is under way, and return the ticket at which the epoch ends, if that is known."""

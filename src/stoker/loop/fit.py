@@ -87,7 +87,7 @@ class _Fit:
     def epochs(self, first: int) -> None:
         """Run the epochs from number ``first`` on."""
         plan = self._plan
-        plan.feed.plan(epochs=plan.epochs - first, steps=plan.steps)
+        plan.feed.plan(epochs=plan.epochs - first, steps=plan.steps, first=first)
         plan.feed.is_resumable = False
         plan.feed.before_pass_end = self._session.wait
         plan.feed.on_stall = plan.reporter.stalled
@@ -141,7 +141,8 @@ class _Fit:
         """Run validation and return its logs."""
         plan, callbacks, session = self._plan, self._callbacks, self._session
         feed = self._validation_feed(validation)
-        feed.plan(epochs=1, steps=validation.steps)
+        whole_before = 0 if validation.steps is not None else sum(map(validation.wants, range(epoch)))
+        feed.plan(epochs=1, steps=validation.steps, first=whole_before)
         expected = expected_steps(feed, validation.steps)
         plan.reporter.epoch_begin(epoch, expected, "validate", feed.meter.look)
         callbacks.tell("test_begin", {})
