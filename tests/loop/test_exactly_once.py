@@ -273,3 +273,27 @@ def test_a_data_set_of_keras_hears_when_an_epoch_begins(ways):
     stoker.fit(model, data, epochs=3, verbose=0, **ways)
     assert (data.begun, data.ended) == (3, 3)
     assert counts(model) == [2 * (1 + 2 + 3)] * LENGTH
+
+
+class Still(keras.callbacks.Callback):
+    """Undoes what training does to the weights."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.model.set_weights([np.ones((LENGTH, 1), "float32")])
+
+
+@pytest.mark.thinned(3)
+@pytest.mark.parametrize("ways", [{"workers": 0}, {"workers": 2}, {"workers": 2, "processes": True}])
+def test_a_data_set_of_keras_hears_when_each_validation_begins(ways):
+    data, seen = Dataset(), []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append((data.begun, data.ended, logs["val_loss"]))
+
+    model = counting_model(True)
+    model.set_weights([np.ones((LENGTH, 1), "float32")])
+    stoker.fit(
+        model, OneHot(), epochs=3, steps_per_epoch=1, verbose=0, validation_data=data, callbacks=[Look(), Still()], **ways)
+    assert [told[:2] for told in seen] == [(1, 1), (2, 2), (3, 3)]
+    assert [told[2] for told in seen] == [-LENGTH * 1.0, -LENGTH * 2.0, -LENGTH * 3.0]

@@ -208,6 +208,8 @@ class Feed:
                 remedy="Pass the number of batches.")
         if self.course.at_pass_end and self.window.next_new == self.window.next_out:
             self._end_pass()
+        if self._supply.begin_source_pass():
+            self._refresh()
         self.meter.begin()
         epoch = self._epoch = Epoch(self, self._supply.begin_epoch(steps))
         self._pause = 0

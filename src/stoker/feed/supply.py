@@ -36,6 +36,8 @@ class Supply:
         self.trouble: Failure | None = None
         self.is_over = False
         """Whether the source has no further item, and never will."""
+        self._is_told = True
+        """Whether the source knows that the pass under way, or the next, begins: before the first it is told as the feed opens."""
         self._is_planned = False
         self._last_ticket = math.inf
         self._last_pass = math.inf
@@ -122,9 +124,16 @@ class Supply:
     def end_source_pass(self) -> None:
         """Tell the source that a pass has ended, and that the next one begins, if one will."""
         self.source.end_pass()
-        goes_on = self.course.next_pass + 1 < self._last_pass and self.window.next_new < self._last_ticket
-        if goes_on and isinstance(self.source, IndexedSource):
+        self._is_told = not (isinstance(self.source, IndexedSource) and self.source.has_beginning)
+        if self.course.next_pass + 1 < self._last_pass and self.window.next_new < self._last_ticket:
+            self.begin_source_pass()
+
+    def begin_source_pass(self) -> bool:
+        """Tell the source that the next pass begins, unless it knows; returns whether it was told."""
+        was_told, self._is_told = self._is_told, True
+        if not was_told and isinstance(self.source, IndexedSource):
             self.source.begin_pass()
+        return not was_told
 
     def stream_ended(self) -> None:
         """The pass of a stream ends with what has been issued."""

@@ -52,7 +52,7 @@ class IndexedSource:
     @property
     def has_pass_end(self) -> bool:
         """Whether anything is to be done between passes: ``on_epoch_end``, or what Keras's data sets do when a pass begins."""
-        return self._has_end or self._has_beginning
+        return self._has_end or self.has_beginning
 
     @property
     def _has_end(self) -> bool:
@@ -60,7 +60,8 @@ class IndexedSource:
         return method is not None and not _does_nothing(method)
 
     @property
-    def _has_beginning(self) -> bool:
+    def has_beginning(self) -> bool:
+        """Whether the user's object wants to hear that a pass begins (``on_epoch_begin``)."""
         return is_py_dataset(self.original) and not _does_nothing(self.original.on_epoch_begin)
 
     def length(self) -> int:
@@ -106,7 +107,7 @@ class IndexedSource:
 
     def begin_pass(self) -> None:
         """Call ``on_epoch_begin``, which Keras's data sets have; in the caller's process, before the first item of the pass is made."""
-        if self._has_beginning:
+        if self.has_beginning:
             self.original.on_epoch_begin()
 
 
