@@ -218,3 +218,22 @@ def test_a_training_that_is_taken_up_has_the_batches_of_the_epochs_that_are_left
 
     whole, begun, rest = run(0, 4), run(0, 2), run(2, 4)
     assert digest(whole) == digest(begun + rest) and digest(begun[:len(rest)]) != digest(rest[:len(begun)])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("made", [lambda: source(4), lambda: lambda: iter(source(4)), lambda: ArraySource((ROWS, ROWS), 3)])
+def test_a_validation_after_one_that_was_stopped_begins_at_the_first_batch(workers, made):
+    model = SimpleNamespace(stop_training=False)
+
+    class Stop:
+        batches = 0
+
+        def on_test_batch_end(self, batch, logs):
+            self.batches += 1
+            model.stop_evaluating = self.batches == 2
+
+    backend = RecordingBackend()
+    validation = Validation(lambda size: made(), None, lambda epoch: True)
+    loop.fit(plan(backend, model=model, workers=workers, epochs=3, validation=validation, callbacks=[Stop()]))
+    found = [float(call[1].inputs[0, 0]) for call in backend.sessions[0].calls if call[0] == "test"]
+    assert found[2:] == 2 * found[2:6] and found[:2] == found[2:4]

@@ -81,6 +81,8 @@ class _Fit:
         self._history = history
         self._batch_size = 0
         self._validation: Feed | None = None
+        self._is_cut = False
+        """Whether a callback stopped the last validation."""
         self._open_feeds = ExitStack()
         self.last_logs: dict[str, Any] = {}
 
@@ -154,6 +156,7 @@ class _Fit:
             _allow(session, listeners, expected, expected and expected * (plan.epochs - epoch))
         progress = _run_batches(feed, validation.steps, reader, step, session, listeners, expected)
         _look_at_end(feed, progress, expected)
+        self._is_cut = progress.reason is StopReason.STOP_REQUESTED
         logs = session.result(progress.raw)
         callbacks.tell("test_end", logs)
         plan.reporter.epoch_end(epoch, logs, feed.meter.take(), None)
@@ -165,7 +168,7 @@ class _Fit:
         Parts of a pass are always the first batches, so that results of different epochs can be compared.
         """
         feed = self._validation
-        if feed is None or (validation.steps is not None and feed.kind != "stream"):
+        if feed is None or ((validation.steps is not None or self._is_cut) and feed.kind != "stream"):
             self._open_feeds.close()
             feed = self._open_feeds.enter_context(self._new_feed(validation))
             feed.before_pass_end = self._session.wait
