@@ -9,6 +9,7 @@ Rules: every check is made before any work: before a batch is pulled, a worker s
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Any
 
 from stoker.arguments import flag, whole_number
@@ -22,7 +23,9 @@ from stoker.reporting.choose import make_reporter
 from stoker.reporting.plots import plot_history
 from stoker.reporting.run import run_record
 from stoker.source.arrays import ArraySource
+from stoker.source.indexed import is_py_dataset
 from stoker.source.open import open_source
+from stoker.source.protocol import Source
 from stoker.stacks import dump_on_signal
 
 DEFAULT_BATCH_SIZE = 32
@@ -32,8 +35,8 @@ def fit(
     model: Any, source: Any, *, batch_size: int | None = None, steps_per_epoch: Any = None, epochs: int = 1, verbose: Any = 1,
     callbacks: Any = None, validation_data: Any = None, validation_steps: Any = None, validation_batch_size: int | None = None,
     validation_freq: Any = 1, class_weight: Any = None, shuffle: bool = True, initial_epoch: int = 0,
-    workers: int | str | None = None, processes: bool = False, max_queue_size: int = 10, seed: int | None = None,
-    timeout_s: float | None = None,
+    workers: int | str | None = None, processes: bool | None = None, max_queue_size: int | None = None,
+    seed: int | None = None, timeout_s: float | None = None,
 ) -> Any:
     """Train a Keras model from any source of batches, or from arrays.
 
@@ -58,10 +61,10 @@ def fit(
             iterator goes on where it is.
         workers: 0 makes batches on this thread when they are needed; ``"auto"`` begins with one thread (one process with
             ``processes=True``) and finds out how many are needed, never more than ``max_queue_size`` or 64, and whether they should be
-            processes; by default 1, and 0 for arrays.
-        processes: workers are processes, not threads.
-        max_queue_size: batches made ahead, at most. When stoker runs several short steps in one call, or ahead of callbacks, it may
-            prepare up to 128 batches regardless of this value.
+            processes; by default as a ``keras.utils.PyDataset`` says, else 1, and 0 for arrays.
+        processes: workers are processes, not threads; by default as a ``PyDataset`` says (``use_multiprocessing``), else False.
+        max_queue_size: batches made ahead, at most; by default as a ``PyDataset`` says, else 10. When stoker runs several short steps in
+            one call, or ahead of callbacks, it may prepare up to 128 batches regardless of this value.
         seed: makes order and augmentation reproducible; None draws one from Python's ``random``.
         timeout_s: after so many seconds of silence a worker counts as hung.
 
@@ -81,8 +84,8 @@ def fit(
     batch_size = DEFAULT_BATCH_SIZE if batch_size is None else whole_number("batch_size", batch_size, 1)
     opened, is_arrays = _open(source, batch_size, shuffle, seed)
     feed = Feed(
-        opened, workers=_workers(workers, is_arrays), processes=processes, max_queue_size=max_queue_size,
-        shuffle=False if is_arrays else shuffle, seed=seed, timeout_s=timeout_s)
+        opened, **_crew(opened, is_arrays, workers, processes, max_queue_size), shuffle=False if is_arrays else shuffle, seed=seed,
+        timeout_s=timeout_s)
     _refuse_endless(feed, steps, "steps_per_epoch")
     if validation_batch_size is None and is_arrays:
         validation_batch_size = batch_size
@@ -101,7 +104,7 @@ def fit(
 
 def evaluate(
     model: Any, source: Any, *, batch_size: int | None = None, steps: Any = None, verbose: Any = 0, callbacks: Any = None,
-    return_dict: bool = False, workers: int | str | None = None, processes: bool = False, max_queue_size: int = 10,
+    return_dict: bool = False, workers: int | str | None = None, processes: bool | None = None, max_queue_size: int | None = None,
     timeout_s: float | None = None,
 ) -> Any:
     """Loss and metrics over a source of batches, or over arrays.
@@ -125,7 +128,7 @@ def evaluate(
     backend = load_backend()
     backend.require_compiled(model, "evaluate")
     plan = _run_plan(backend, model, source, (batch_size, steps, callbacks, verbose),
-                     {"workers": workers, "processes": processes, "max_queue_size": max_queue_size, "timeout_s": timeout_s})
+                     (workers, processes, max_queue_size), timeout_s)
     with dump_on_signal():
         logs = loop.evaluate(plan)
     values = list(logs.values())
@@ -134,7 +137,7 @@ def evaluate(
 
 def predict(
     model: Any, source: Any, *, batch_size: int | None = None, steps: Any = None, verbose: Any = 0, callbacks: Any = None,
-    workers: int | str | None = None, processes: bool = False, max_queue_size: int = 10, timeout_s: float | None = None,
+    workers: int | str | None = None, processes: bool | None = None, max_queue_size: int | None = None, timeout_s: float | None = None,
 ) -> Any:
     """Outputs for every batch of a source, or for arrays, in order.
 
@@ -159,52 +162,55 @@ def predict(
     if _is_array(source) or isinstance(source, dict) or (isinstance(source, list) and source and all(map(_is_array, source))):
         source = (source,)
     plan = _run_plan(backend, model, source, (batch_size, steps, callbacks, verbose),
-                     {"workers": workers, "processes": processes, "max_queue_size": max_queue_size, "timeout_s": timeout_s})
+                     (workers, processes, max_queue_size), timeout_s)
     with dump_on_signal():
         return loop.predict(plan)
 
 
 def fit_generator(
     model: Any, generator: Any, steps_per_epoch: Any = None, epochs: int = 1, verbose: Any = 1, callbacks: Any = None,
-    validation_data: Any = None, validation_steps: Any = None, class_weight: Any = None, max_queue_size: int = 10,
-    workers: int | str = 1, use_multiprocessing: bool = False, shuffle: bool = True, initial_epoch: int = 0, *,
+    validation_data: Any = None, validation_steps: Any = None, class_weight: Any = None, max_queue_size: int | None = None,
+    workers: int | str | None = None, use_multiprocessing: bool | None = None, shuffle: bool = True, initial_epoch: int = 0, *,
     validation_freq: Any = 1, seed: int | None = None, timeout_s: float | None = None,
 ) -> Any:
     """Train a Keras model from a generator or a Sequence, as Keras 2's method of this name did; see ``fit``."""
     return fit(
         model, generator, steps_per_epoch=steps_per_epoch, epochs=epochs, verbose=verbose, callbacks=callbacks,
         validation_data=validation_data, validation_steps=validation_steps, class_weight=class_weight,
-        max_queue_size=max_queue_size, workers=workers, processes=flag("use_multiprocessing", use_multiprocessing), shuffle=shuffle,
+        max_queue_size=max_queue_size, workers=workers, processes=_flag(use_multiprocessing), shuffle=shuffle,
         initial_epoch=initial_epoch, validation_freq=validation_freq, seed=seed, timeout_s=timeout_s)
 
 
 def evaluate_generator(
-    model: Any, generator: Any, steps: Any = None, callbacks: Any = None, max_queue_size: int = 10, workers: int | str = 1,
-    use_multiprocessing: bool = False, verbose: Any = 0, *, return_dict: bool = False, timeout_s: float | None = None,
+    model: Any, generator: Any, steps: Any = None, callbacks: Any = None, max_queue_size: int | None = None,
+    workers: int | str | None = None, use_multiprocessing: bool | None = None, verbose: Any = 0, *, return_dict: bool = False,
+    timeout_s: float | None = None,
 ) -> Any:
     """Loss and metrics over a generator or a Sequence, as Keras 2's method of this name gave them; see ``evaluate``."""
     return evaluate(
         model, generator, steps=steps, callbacks=callbacks, max_queue_size=max_queue_size, workers=workers,
-        processes=flag("use_multiprocessing", use_multiprocessing), verbose=verbose, return_dict=return_dict, timeout_s=timeout_s)
+        processes=_flag(use_multiprocessing), verbose=verbose, return_dict=return_dict, timeout_s=timeout_s)
 
 
 def predict_generator(
-    model: Any, generator: Any, steps: Any = None, callbacks: Any = None, max_queue_size: int = 10, workers: int | str = 1,
-    use_multiprocessing: bool = False, verbose: Any = 0, *, timeout_s: float | None = None,
+    model: Any, generator: Any, steps: Any = None, callbacks: Any = None, max_queue_size: int | None = None,
+    workers: int | str | None = None, use_multiprocessing: bool | None = None, verbose: Any = 0, *, timeout_s: float | None = None,
 ) -> Any:
     """Outputs for every batch of a generator or a Sequence, as Keras 2's method of this name gave them; see ``predict``."""
     return predict(
         model, generator, steps=steps, callbacks=callbacks, max_queue_size=max_queue_size, workers=workers,
-        processes=flag("use_multiprocessing", use_multiprocessing), verbose=verbose, timeout_s=timeout_s)
+        processes=_flag(use_multiprocessing), verbose=verbose, timeout_s=timeout_s)
 
 
-def _run_plan(backend: Any, model: Any, source: Any, call: tuple[Any, Any, Any, Any], options: dict[str, Any]) -> RunPlan:
-    """The plan of evaluate or predict; ``call`` holds batch_size, steps, callbacks and verbose."""
+def _run_plan(
+    backend: Any, model: Any, source: Any, call: tuple[Any, Any, Any, Any], crew: tuple[Any, Any, Any], timeout_s: float | None
+) -> RunPlan:
+    """The plan of evaluate or predict; ``call`` holds batch_size, steps, callbacks and verbose, ``crew`` what was said of workers."""
     batch_size, steps, callbacks, verbose = call
     count = _steps("steps", steps)
     rows = DEFAULT_BATCH_SIZE if batch_size is None else whole_number("batch_size", batch_size, 1)
     opened, is_arrays = _open(source, rows, False, 0)
-    feed = Feed(opened, **{**options, "workers": _workers(options["workers"], is_arrays)}, seed=0)
+    feed = Feed(opened, **_crew(opened, is_arrays, *crew), seed=0, timeout_s=timeout_s)
     _refuse_endless(feed, count, "steps")
     verbosity = _verbosity(verbose)
     return RunPlan(
@@ -231,12 +237,28 @@ def _may_be_part(part: Any) -> bool:
     return part is None or _is_array(part) or isinstance(part, list | tuple)
 
 
-def _workers(workers: Any, is_arrays: bool) -> Any:
-    """Cutting rows out of arrays is not worth a thread."""
-    if isinstance(workers, str):
-        check_options(workers=workers)
-        return 0 if is_arrays else workers
-    return whole_number("workers", (0 if is_arrays else 1) if workers is None else workers)
+def _crew(source: Source, is_arrays: bool, *given: Any) -> dict[str, Any]:
+    """What a feed is told of workers, processes and its queue: what the call gives, else what the source says."""
+    names = ("workers", "processes", "max_queue_size")
+    said = (0, False, 10) if is_arrays else _said_by(source.original)  # cutting rows out of arrays is not worth a thread
+    crew = {name: default if own is None else own for name, own, default in zip(names, given, said, strict=True)}
+    if is_arrays and isinstance(crew["workers"], str):
+        check_options(workers=crew["workers"], seed=0)
+        crew["workers"] = 0
+    return crew
+
+
+def _said_by(original: Any) -> tuple[Any, Any, Any]:
+    """What a ``keras.utils.PyDataset`` was made with, else the defaults, which are the same."""
+    if not is_py_dataset(original):
+        return 1, False, 10
+    with warnings.catch_warnings():  # Keras warns where a class does not call ``super().__init__()``, which it need not here
+        warnings.simplefilter("ignore")
+        return original.workers, original.use_multiprocessing, original.max_queue_size
+
+
+def _flag(use_multiprocessing: Any) -> bool | None:
+    return None if use_multiprocessing is None else flag("use_multiprocessing", use_multiprocessing)
 
 
 def _steps(name: str, value: Any) -> int | None:

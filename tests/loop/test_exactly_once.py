@@ -297,3 +297,26 @@ def test_a_data_set_of_keras_hears_when_each_validation_begins(ways):
         model, OneHot(), epochs=3, steps_per_epoch=1, verbose=0, validation_data=data, callbacks=[Look(), Still()], **ways)
     assert [told[:2] for told in seen] == [(1, 1), (2, 2), (3, 3)]
     assert [told[2] for told in seen] == [-LENGTH * 1.0, -LENGTH * 2.0, -LENGTH * 3.0]
+
+
+class Crewed(Dataset):
+    """A data set that says who makes its batches, or not even that it is one."""
+
+    def __init__(self, **options):
+        if options:
+            keras.utils.PyDataset.__init__(self, **options)
+        self.begun = self.ended = 0
+
+
+@pytest.mark.parametrize(("said", "given", "crew"), [
+    ({"workers": 2, "use_multiprocessing": True, "max_queue_size": 7}, {}, ("processes", 2, 7)),
+    ({"workers": 0}, {}, ("inline", 0, 10)),
+    ({"workers": 2, "max_queue_size": 7}, {"workers": 3, "max_queue_size": 4}, ("threads", 3, 4)),
+    ({}, {}, ("threads", 1, 10))])
+def test_a_data_set_of_keras_says_who_makes_its_batches_where_the_call_does_not(said, given, crew):
+    model = counting_model(True)
+    for call in (stoker.fit, stoker.fit_generator):
+        figures = call(model, Crewed(**said), verbose=0, **given).feed[0]
+        assert (figures.lane, figures.workers, figures.max_queue_size) == crew
+    stoker.evaluate(model, Crewed(**said), **given)
+    assert stoker.predict(model, Crewed(**said), **given).shape == (4, 1)
