@@ -219,3 +219,50 @@ class Refusing:
 
     def close(self):
         pass
+
+
+def pulled(world, pull_s, cost, length=200):
+    """A ``parallel_map`` whose iterator takes so long for each item, on the consumer's thread."""
+
+    class Items:
+        def __iter__(self):
+            for number in range(length):
+                world.advance(pull_s)
+                yield number
+
+    source = stoker.parallel_map(Items(), lambda number: number)
+    source.cost = lambda index: cost
+    return source
+
+
+@pytest.mark.parametrize("workers", [1, 4, "auto"])
+def test_an_iterator_that_is_slow_to_give_items_is_said_to_be_the_limit(machine, workers):
+    world = machine()
+    figures = train(world, pulled(world, 30 * MS, QUICK), STEP_S, workers=workers)[-1]
+    assert figures.pull_s == pytest.approx(200 * 30 * MS) and figures.wait_share == pytest.approx(0.75, abs=0.02)
+    assert figures.longest_step_s == pytest.approx(STEP_S) and figures.workers == (1 if workers == "auto" else workers)
+    found = verdict(figures)
+    assert (found.bound, found.advised_workers) == ("input", None)
+    assert "the model takes 100; pulling the items of parallel_map takes 75% of the time" in found.text
+
+
+def test_a_function_that_is_slow_is_advised_no_more_workers_than_pulling_leaves_a_use_for(machine):
+    world = machine()
+    before = train(world, pulled(world, 10 * MS, Cost(wait_s=80 * MS)), STEP_S, workers=1)[-1]
+    assert before.wait_share == pytest.approx(7 / 8, abs=0.02), "pulling while a worker is awaited is waited for once"
+    found = verdict(before)
+    assert found.advised_workers == 5 and "waits on I/O" in found.text
+    after = train(world, pulled(world, 10 * MS, Cost(wait_s=80 * MS)), STEP_S, workers=found.advised_workers)[-1]
+    assert after.wait_share == pytest.approx(0.5, abs=0.05) and "pulling the items" in verdict(after).text
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_what_a_source_does_at_the_end_of_a_pass_is_waited_for(machine, workers):
+    world = machine()
+
+    class Shuffled(Priced):
+        def on_epoch_end(self):
+            world.advance(6.0)
+
+    figures = train(world, Shuffled(QUICK), STEP_S, workers=workers)[0]
+    assert figures.wait_s == pytest.approx(6.0, abs=0.1) and figures.longest_step_s == pytest.approx(STEP_S)

@@ -26,6 +26,8 @@ BALANCED = 1.25
 """A feed that could go no faster than this many times the model's pace is about as fast as the model."""
 SLOTS_SHARE = 0.5
 """The bound on batches is the limit where workers had nothing to do, because of it, for more than this share of the waiting."""
+PULLED = 0.5
+"""Pulling the items of a ``parallel_map`` is the limit where it takes more than this share of the waiting."""
 LAZY = 0.7
 """Workers that are busy for less than this share of the time are not what is short."""
 CROWDED = 0.2
@@ -96,6 +98,10 @@ def _kept_up(figures: FeedFigures, load: Load) -> Verdict:
 
 def _starved(figures: FeedFigures, load: Load, facts: str, cores: int | None) -> Verdict:
     """The model waited: what for?"""
+    if figures.pull_s > PULLED * figures.wait_s:
+        return Verdict(
+            f"{facts}; pulling the items of parallel_map takes {figures.pull_s / figures.elapsed_s:.0%} of the time, on the model's own "
+            "thread: move work from the iterator into the function", "input")
     if figures.lane == "inline":
         return _beside_the_model(figures, load, facts, cores)
     if load.cross_s > load.make_s:
@@ -179,11 +185,11 @@ class _Plan:
     def of(cls, load: Load, busy_s: float, cores: int | None, most: int = MOST_ADVISED) -> _Plan:
         """As many as the model needs, and as there is room for."""
         needed, possible = load.needed(busy_s), most
-        is_short = cores is not None and load.core_s * MARGIN > cores * load.step_s
+        is_short = cores is not None and load.core_s * MARGIN > cores * load.turn_s
         if cores is not None and is_short:
             possible = min(most, max(1, math.ceil(cores * busy_s / load.core_s)))
         workers = min(needed, possible)
-        return cls(workers, needed, load.gain(workers, busy_s, cores), is_short, load.core_s > (cores or math.inf) * load.step_s)
+        return cls(workers, needed, load.gain(workers, busy_s, cores), is_short, load.core_s > (cores or math.inf) * load.turn_s)
 
     @property
     def keeps_up(self) -> bool:

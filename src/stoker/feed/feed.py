@@ -144,10 +144,10 @@ class Feed:
         lane = self._pump.lane
         ahead = self._ahead = lane.name != "inline"
         owner = self._key % lane.workers if self.source.single_owner else None
-        if isinstance(self.source, ParallelMap):
-            self._supply.puller = Puller(self.source, self.options.max_queue_size)
         self.window = self._supply.window = Window(self.options.max_queue_size if ahead else 1, lane.workers, owner)
         self.meter = Meter(lane.name, lane.workers if ahead else 0, perf_counter)
+        if isinstance(self.source, ParallelMap):
+            self._supply.puller = Puller(self.source, self.options.max_queue_size, self.meter)
         self.meter.single_owner = self.source.single_owner
         self.meter.max_queue_size = 0 if self.options.auto else self.options.max_queue_size
         self.meter.is_refused = self.options.processes and lane.name == "threads"
@@ -182,8 +182,7 @@ class Feed:
         Args:
             epochs: how many epochs.
             steps: batches in each; None where an epoch is a pass.
-            first: the number of the first, where none has begun: its order and randomness are those of that epoch. An iterator goes on
-                where it is.
+            first: the number of the first, where none has begun, for its order and randomness; an iterator goes on where it is.
         """
         self._supply.plan(epochs, steps, first)
 
@@ -230,12 +229,14 @@ class Feed:
         if self.source.has_pass_end:
             self.before_pass_end()
             # ``on_epoch_end`` may shuffle in place what batches that are ready, or in use, are views of
+            began_s = self.meter.clock()
             self.window.change_ready(lambda payload: Value(private(payload.value)) if type(payload) is Value else payload)
             try:
                 self._supply.end_source_pass()
                 self._refresh()
             except Exception as error:
                 self._supply.trouble = failure(error)
+            self.meter.wait_s += self.meter.clock() - began_s
         self.course.end_pass(self.window.next_new)
 
     def _refresh(self) -> None:
@@ -340,7 +341,7 @@ class Feed:
 
     def _wait(self) -> None:
         """Wait for the next ticket, through the ends of as many passes as it takes."""
-        began, pump = self.meter.clock(), self._open_pump()
+        began, before_s, pump = self.meter.clock(), self.meter.wait_s, self._open_pump()
         wait = pump.wait if self._ahead else pump.wait_here
         if self.meter.wants_probe:
             self.meter.probed(lateness_s())
@@ -353,7 +354,7 @@ class Feed:
             else:
                 break
             wait(self)
-        self.meter.waited(began, self.window)
+        self.meter.waited(began, self.window, before_s)
 
     def _finish_epoch(self) -> None:
         """The last batch of an epoch has been used: a pass that ended with it ends now, and the next may begin."""

@@ -182,4 +182,4 @@ def _since(before: FeedFigures | None, now: FeedFigures) -> FeedFigures:
         now, batches=now.batches - before.batches, elapsed_s=now.elapsed_s - before.elapsed_s, wait_s=now.wait_s - before.wait_s,
         make_s=now.make_s - before.make_s, cpu_s=now.cpu_s - before.cpu_s, made=now.made - before.made,
         cross_s=now.cross_s - before.cross_s, slots_s=now.slots_s - before.slots_s, longest_step_s=0.0, ran_s=now.ran_s - before.ran_s,
-        queued_s=now.queued_s - before.queued_s)
+        queued_s=now.queued_s - before.queued_s, pull_s=now.pull_s - before.pull_s)

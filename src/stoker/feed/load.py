@@ -32,6 +32,7 @@ class Load:
         cross_s: putting it into shared memory.
         step_s: the model's step.
         rate: batches a second that the model got.
+        pull_s: pulling its item, on the thread of the step.
     """
 
     make_s: float
@@ -39,6 +40,7 @@ class Load:
     cross_s: float
     step_s: float
     rate: float
+    pull_s: float = 0.0
 
     @property
     def busy_s(self) -> float:
@@ -50,15 +52,20 @@ class Load:
         """What keeps a core busy."""
         return self.cpu_s + self.cross_s
 
+    @property
+    def turn_s(self) -> float:
+        """What keeps the thread of the step busy: batches are used no faster than that."""
+        return self.step_s + self.pull_s
+
     def needed(self, busy_s: float) -> int:
         """How many workers keep the model fed, if each batch keeps one busy for so long."""
-        return max(1, math.ceil(busy_s / self.step_s * MARGIN))
+        return max(1, math.ceil(busy_s / self.turn_s * MARGIN))
 
     def gain(self, workers: int, busy_s: float, cores: int | None) -> float:
         """How many times as many batches the model would get from so many workers."""
         by_cores = math.inf if cores is None or self.core_s <= 0 else cores / self.core_s
         by_workers = workers / busy_s if busy_s > 0 else math.inf
-        return min(by_workers, by_cores, 1 / self.step_s) / max(self.rate, 1e-9)
+        return min(by_workers, by_cores, 1 / self.turn_s) / max(self.rate, 1e-9)
 
 
 def without_one_step(figures: FeedFigures) -> FeedFigures:
@@ -74,7 +81,8 @@ def load_of(figures: FeedFigures) -> Load:
     """What a batch took, of figures with at least one."""
     return Load(
         figures.make_s / figures.made, figures.cpu_s / figures.made, figures.cross_s / figures.made,
-        max((figures.elapsed_s - figures.wait_s) / figures.batches, 1e-9), figures.batches / figures.elapsed_s)
+        max((figures.elapsed_s - figures.wait_s) / figures.batches, 1e-9), figures.batches / figures.elapsed_s,
+        figures.pull_s / figures.batches)
 
 
 def waits_elsewhere(figures: FeedFigures) -> bool:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 from stoker.feed.crowding import since, worker_times
 from stoker.feed.messages import MESSAGE_S, Ask, Got
@@ -108,6 +108,7 @@ class FeedFigures:
         few: so many of the workers are asked for batches, where the others would have no core beside the consumer; 0 for all.
         max_queue_size: batches in flight or ready at once, at most; 0 where the feed chooses that too.
         is_refused: whether processes were asked for, and could not be had for this source.
+        pull_s: how much of ``wait_s`` went into pulling the items of a ``parallel_map``, on the consumer's thread.
     """
 
     lane: str
@@ -132,6 +133,12 @@ class FeedFigures:
     few: int = 0
     max_queue_size: int = 0
     is_refused: bool = False
+    pull_s: float = 0.0
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        """Also of a History that was pickled before the last of these figures were kept."""
+        for place, field in enumerate(fields(self)):
+            object.__setattr__(self, field.name, state[place] if place < len(state) else field.default)
 
     @property
     def wait_share(self) -> float:
@@ -143,7 +150,6 @@ class FeedFigures:
         """Share of the workers' time in which they made batches or put them into shared memory, from 0 to 1."""
         all_s = self.elapsed_s * self.makers
         return min(1.0, (self.make_s + self.cross_s) / all_s) if all_s > 0 else 0.0
-
 
     @property
     def makers(self) -> int:
@@ -195,7 +201,7 @@ class Meter:
 
     def _start_clocks(self) -> None:
         self._began = self._taken_s = self.clock()
-        self.wait_s = self._waited_s = 0.0
+        self.wait_s = self._waited_s = self._pull_s = 0.0
         self._longest_s = 0.0
         self._worker_times = worker_times() if self.lane != "inline" else {}
 
@@ -283,10 +289,21 @@ class Meter:
         self._taken_s, self._waited_s = now_s, wait_s
         return now_s, wait_s
 
-    def waited(self, began_s: float, window: Window) -> None:
-        """The consumer has waited for a batch. Which workers had nothing to do meanwhile, for want of slots?"""
+    def pulled(self, took_s: float) -> None:
+        """The consumer's thread has pulled an item for a worker; the model waits for that too."""
+        self.wait_s += took_s
+        self._pull_s += took_s
+
+    def waited(self, began_s: float, window: Window, before_s: float | None = None) -> None:
+        """The consumer has waited for a batch. Which workers had nothing to do meanwhile, for want of slots?
+
+        Args:
+            began_s: since when.
+            window: of the feed.
+            before_s: how long it had waited in all before; what was counted since then lies within.
+        """
         now_s = self.clock()
-        self.wait_s += now_s - began_s
+        self.wait_s = (self.wait_s if before_s is None else before_s) + now_s - began_s
         workers = self._few or window.active
         if window.room > 0 or window.owner is not None or workers < 2:
             return
@@ -359,7 +376,7 @@ class Meter:
             self.lane, self.workers, self.batches, self.clock() - self._began, self.wait_s, self._make_s, self._cpu_s,
             self._made, self._cross_s, self._held / self._probes if self._probes >= FEWEST_PROBES else None, self.is_auto, self._deaths,
             self._last_death, self.single_owner, self._slots_s, self._longest_s, ran_s, queued_s, self.auto_limit, self._few,
-            self.max_queue_size, self.is_refused)
+            self.max_queue_size, self.is_refused, self._pull_s)
 
     def timeline(self) -> Timeline:
         """The latest batches of this stretch."""

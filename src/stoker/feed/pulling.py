@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from stoker.feed.meter import Meter
 from stoker.feed.reuse import ReuseWatch
 from stoker.outcome import ENDED
 from stoker.source.parallel import ParallelMap
@@ -19,10 +20,12 @@ class Puller:
     Args:
         source: whose items are pulled.
         bound: batches that may wait at once.
+        meter: hears how long pulling took.
     """
 
-    def __init__(self, source: ParallelMap, bound: int) -> None:
+    def __init__(self, source: ParallelMap, bound: int, meter: Meter) -> None:
         self._source = source
+        self._meter = meter
         self._watch = ReuseWatch(bound)
         self._pull: Callable[[], Any] | None = None
         self._pass = 0
@@ -30,6 +33,7 @@ class Puller:
 
     def item(self, pass_number: int, index: int) -> Any:
         """Item number ``index`` of a pass, or ``ENDED``; items before it are dropped."""
+        began_s = self._meter.clock()
         if self._pull is None or pass_number != self._pass:
             self._pull = self._source.begin()
             self._pass, self._pulled = pass_number, 0
@@ -40,4 +44,5 @@ class Puller:
         item = self._pull()
         settled = item if item is ENDED else self._watch.settle(item)
         self._pulled += 1
+        self._meter.pulled(self._meter.clock() - began_s)
         return settled
