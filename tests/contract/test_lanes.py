@@ -366,6 +366,19 @@ class TestFeed:
             if kept is not None:
                 assert kept == [(number, number) for number in range(40)]
 
+    def test_a_generator_may_shuffle_in_place_what_it_gave_parts_of(self, way):
+        data = np.arange(200.0)[:, None]
+
+        def shuffled():
+            while True:
+                np.random.default_rng(1).shuffle(data)
+                yield from ((data[row:row + 1], data[row:row + 1]) for row in range(len(data)))
+
+        with stoker.Feed(shuffled(), **way) as feed:
+            passes = [list(feed.epoch(len(data))) for _ in range(3)]
+        for batches in passes:
+            assert sorted(int(x[0, 0]) for x, _ in batches) == list(range(200))
+
     def test_a_sibling_shares_the_workers_and_keeps_its_own_order(self, way):
         with stoker.Feed(Counting(5), **way) as feed:
             other = feed.sibling(Counting(3))

@@ -143,3 +143,40 @@ def test_views_that_run_backwards_or_skip_are_where_they_are():
     assert not watch.reused
     watch.settle((large[22:23],))
     assert watch.reused
+
+
+def test_parts_of_an_array_that_a_stream_may_rewrite_later_are_copied():
+    data = np.arange(20.0)
+    watch = ReuseWatch(1, has_parts=True)
+    kept = [watch.settle((data[start:start + 1], data[start:start + 1])) for start in range(20)]
+    assert watch.reused
+    data[:] = 0
+    assert [int(x[0]) for x, _ in kept] == list(range(20))
+
+
+def test_parts_of_a_frame_that_a_stream_may_rewrite_later_are_copied():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(np.arange(20.0).reshape(10, 2))
+    watch = ReuseWatch(1, has_parts=True)
+    for start in range(2):
+        watch.settle((frame.iloc[start:start + 1],))
+    assert watch.reused
+
+
+def test_parts_of_one_batch_and_of_what_nobody_can_write_to_are_no_memory_that_comes_again(tmp_path):
+    np.save(tmp_path / "data.npy", np.arange(20.0))
+    mapped, fixed = np.load(tmp_path / "data.npy", mmap_mode="r"), np.arange(20.0)
+    fixed.flags.writeable = False
+    watch = ReuseWatch(1, has_parts=True)
+    for start in range(10):
+        pair = np.zeros((2, 3))
+        watch.settle((mapped[start:start + 1], fixed[start:start + 1], pair[0], pair[1]))
+    assert not watch.reused
+
+
+def test_parts_that_a_sequence_gives_stay_parts():
+    data = np.arange(20.0)
+    watch = ReuseWatch(1)
+    for start in range(20):
+        watch.settle((data[start:start + 1],))
+    assert not watch.reused

@@ -34,7 +34,7 @@ class InlineLane(LocalLane):
         """Batches to come at which the CPU clock is not looked at, and what share of their time is taken to be CPU time."""
 
     def add_source(self, key: int, source: Source) -> None:
-        self._sources[key] = (source, ReuseWatch(self._bound))
+        self._sources[key] = (source, ReuseWatch(self._bound, source.single_owner))
 
     def drop_source(self, key: int) -> None:
         del self._sources[key]

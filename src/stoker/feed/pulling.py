@@ -26,7 +26,7 @@ class Puller:
     def __init__(self, source: ParallelMap, bound: int, meter: Meter) -> None:
         self._source = source
         self._meter = meter
-        self._watch = ReuseWatch(bound)
+        self._watch = ReuseWatch(bound, has_parts=True)
         self._pull: Callable[[], Any] | None = None
         self._pass = 0
         self._pulled = 0

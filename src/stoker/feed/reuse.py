@@ -3,6 +3,10 @@
 A batch that waits in the window, or that a device has not read yet, must not change. When memory is seen to come twice it is too late for
 the first, so the first batches are copied while this is watched: as many as may wait, and as a device may lag behind.
 
+A stream that gives parts of one array may rewrite that array at any time later, shuffle it for its next pass, say, and nobody would see it:
+where two batches are parts of one array that can be written to, that memory comes again. A Sequence says when it may do such things
+(``on_epoch_end``), so its batches stay parts.
+
 Rules: containers are made anew always (cheap), arrays only while watching or once memory came twice; used from one thread at a time.
 """
 
@@ -31,16 +35,18 @@ class ReuseWatch:
 
     Args:
         bound: batches that may wait at once.
+        has_parts: parts of one writeable array are memory that comes again: of a source that may rewrite it and does not say when.
     """
 
-    def __init__(self, bound: int) -> None:
+    def __init__(self, bound: int, has_parts: bool = False) -> None:
+        self._has_parts = has_parts
         self._left = bound + 1 + STEPS_UNDER_WAY
         self._more = MOST_WATCHED
         self._bytes = 0
         self._seen: list[Any] = []
         """What came while watching. Kept alive, so that memory that comes twice is the source's doing and not the allocator's."""
         self._frames: set[int] = set()
-        """The ``id`` of what is no array but has one."""
+        """The ``id`` of what is no array but has one, and of what batches are parts of."""
         self._starts: list[int] = []
         self._ends: list[int] = []
         """Where that lies: ranges of addresses that do not touch each other, in order."""
@@ -62,6 +68,8 @@ class ReuseWatch:
         memories = [memory for memory in map(_memory, found) if memory.nbytes]
         ranges = [_range(memory) for memory in memories]
         frames = {id(leaf) for leaf in found if not isinstance(leaf, np.ndarray)}  # their memory may be a copy, new each time
+        if self._has_parts:
+            frames |= {id(whole) for whole in map(_whole, memories) if whole.flags.writeable}
         self.reused = bool(frames & self._frames) or any(self._overlaps(*one) for one in ranges)
         self._frames |= frames
         for one in ranges:
@@ -149,6 +157,13 @@ def _range(memory: Any) -> tuple[int, int]:
         else:
             end += (length - 1) * stride
     return start, end + memory.itemsize
+
+
+def _whole(memory: Any) -> Any:
+    """The array that an array is a part of, or that array itself."""
+    while isinstance(memory.base, np.ndarray):
+        memory = memory.base
+    return memory
 
 
 def _memory(leaf: Any) -> Any:

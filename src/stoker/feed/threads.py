@@ -72,7 +72,7 @@ class ThreadLane(LocalLane):
         """What to put back, if this lane changed it."""
 
     def add_source(self, key: int, source: Source) -> None:
-        self._sources[key] = (source, ReuseWatch(self._bound), threading.Lock())
+        self._sources[key] = (source, ReuseWatch(self._bound, source.single_owner), threading.Lock())
 
     def drop_source(self, key: int) -> None:
         del self._sources[key]
