@@ -303,3 +303,33 @@ def test_the_generator_of_a_stream_goes_on_as_it_would_alone():
         return np.stack([luck.random(2) for _ in range(6)])
 
     assert (drawn(stream, epochs=1, workers=2) == alone()).all()
+
+
+class Counted(stoker.Sequence):
+    """Draws as Keras's image iterators do: by how many batches it has made in its life."""
+
+    def __init__(self):
+        self.total_batches_seen = 0
+        self.passes = 0
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        self.total_batches_seen += 1
+        return np.array([self.total_batches_seen - 1])
+
+    def on_epoch_end(self):
+        self.passes += 1
+
+
+@pytest.mark.parametrize("way", [{"workers": 0}, {"workers": 1}, {"workers": 2, "processes": True}])
+def test_a_source_that_draws_by_its_count_of_batches_goes_on_over_calls(way):
+    source = Counted()
+
+    def call(epochs, steps):
+        with stoker.Feed(source, **way) as feed:
+            feed.plan(epochs=epochs, steps=steps)
+            return [int(batch[0]) for _ in range(epochs) for batch in feed.epoch(steps)]
+
+    assert [call(1, None), call(2, None), call(1, 2), call(1, None)] == [[*range(4)], [*range(4, 12)], [12, 13], [*range(16, 20)]]

@@ -124,16 +124,17 @@ class Supply:
     def end_source_pass(self) -> None:
         """Tell the source that a pass has ended, and that the next one begins, if one will."""
         self.source.end_pass()
-        self._is_told = not (isinstance(self.source, IndexedSource) and self.source.has_beginning)
+        self._is_told = not isinstance(self.source, IndexedSource)
         if self.course.next_pass + 1 < self._last_pass and self.window.next_new < self._last_ticket:
             self.begin_source_pass()
 
     def begin_source_pass(self) -> bool:
-        """Tell the source that the next pass begins, unless it knows; returns whether it was told."""
-        was_told, self._is_told = self._is_told, True
-        if not was_told and isinstance(self.source, IndexedSource):
-            self.source.begin_pass()
-        return not was_told
+        """Tell the source that the next pass begins, unless it knows; returns whether its own code has run, and may have changed it."""
+        if self._is_told or not isinstance(self.source, IndexedSource):
+            return False
+        self._is_told = True
+        self.source.begin_pass()
+        return self.source.has_beginning
 
     def stream_ended(self) -> None:
         """The pass of a stream ends with what has been issued."""

@@ -48,6 +48,11 @@ class IndexedSource:
         self.label = label
         self._counts_batches = hasattr(original, "total_batches_seen")
         """Keras's image iterators derive the randomness of a batch from how many they made; each worker would count its own."""
+        self._seen = 0
+        """How many that were before the first pass here: it goes on over calls. Whole passes, since how many of a pass that is left early
+        were made depends on the lane."""
+        self._passes = 0
+        """How many passes have ended here."""
 
     @property
     def has_pass_end(self) -> bool:
@@ -82,7 +87,7 @@ class IndexedSource:
     def get(self, pass_number: int, index: int, item: Any = None) -> Any:
         """The batch at ``index``."""
         if self._counts_batches:
-            self.original.total_batches_seen = pass_number * len(self.original) + index
+            self.original.total_batches_seen = self._seen + pass_number * len(self.original) + index
         try:
             return self.original[index]
         except StopIteration as error:
@@ -98,15 +103,26 @@ class IndexedSource:
         """
         if getattr(self.original, "index_array", 0) is None and hasattr(self.original, "_set_index_array"):
             self.original._set_index_array()
+        if self._counts_batches:
+            length = self.length()
+            self._seen = -(-self.original.total_batches_seen // length) * length
         self.begin_pass()
+
+    def _count(self, passes: int) -> None:
+        """Tell Keras's image iterators how many batches so many passes are: in processes they do not see them."""
+        if self._counts_batches:
+            self.original.total_batches_seen = self._seen + passes * self.length()
 
     def end_pass(self) -> None:
         """Call ``on_epoch_end``."""
+        self._passes += 1
+        self._count(self._passes)
         if self._has_end:
             self.original.on_epoch_end()
 
     def begin_pass(self) -> None:
         """Call ``on_epoch_begin``, which Keras's data sets have; in the caller's process, before the first item of the pass is made."""
+        self._count(self._passes + 1)
         if self.has_beginning:
             self.original.on_epoch_begin()
 
