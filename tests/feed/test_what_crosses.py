@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import stoker
+from stoker.source.open import open_source
 from stoker.testing import Counting
 
 
@@ -221,6 +222,46 @@ def test_an_iterable_with_a_state_goes_on_from_it_in_any_pass(kind, cut, way, re
     dropped = [str(warning.message) for warning in recwarn if "pulled and dropped" in str(warning.message)]
     assert len(dropped) == len(recwarn) == ("processes" in way and state["place"] > 0), "where the state is in another process"
     assert all("runs in a worker process" in text for text in dropped)
+
+
+class Epochs:
+    """An iterable of three batches that counts its passes, and says so."""
+
+    def __init__(self):
+        self.epoch = 0
+
+    def __iter__(self):
+        yield from (np.array([10 * self.epoch + number]) for number in range(3))
+        self.epoch += 1
+
+    def state_dict(self):
+        return {"epoch": self.epoch}
+
+    def load_state_dict(self, state):
+        self.epoch = state["epoch"]
+
+
+@pytest.mark.parametrize("way", [{"workers": 0}, {"workers": 1}])
+@pytest.mark.parametrize("passes", [1, 2])
+def test_an_iterable_with_a_state_goes_on_with_the_next_pass(passes, way):
+    with stoker.Feed(Epochs(), **way) as feed:
+        for _ in range(passes):
+            list(feed.epoch())
+        state = feed.state_dict()
+    with stoker.Feed(Epochs(), **way) as feed:
+        feed.load_state_dict(state)
+        assert feed.state_dict() == state
+        assert [int(x[0]) for x in feed.epoch()] == [10 * passes + number for number in range(3)]
+
+
+def test_a_pass_that_has_been_begun_ahead_takes_no_state_of_the_one_before():
+    source = open_source(Epochs())
+    source.remember_states(4)
+    for pass_number in range(3):
+        for index in range(4):
+            source.get(pass_number, index)
+    assert [source.state_before(2, index) for index in range(3)] == [{"epoch": 2}] * 3
+    assert source.state_before(1, 2) == {"epoch": 1} and source.state_before(3, 0) == {"epoch": 3}
 
 
 def test_a_pass_that_nobody_waits_for_does_not_leave_workers_idle():

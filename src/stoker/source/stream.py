@@ -15,6 +15,9 @@ from stoker.outcome import ENDED
 from stoker.source.owner import turns_of
 from stoker.source.protocol import Kind
 
+States = deque[tuple[tuple[int, int], Any]]
+"""The latest states of a source's own, each with the pass and the index of the item that comes next in it."""
+
 
 class StreamSource:
     """An iterator: goes on where it stopped."""
@@ -31,7 +34,7 @@ class StreamSource:
         self._turns = turns_of(original)
         self._over = False
         self._pulled = 0
-        self._states: deque[tuple[int, Any]] = deque(maxlen=0)
+        self._states: States = deque(maxlen=0)
 
     def length(self) -> int | None:
         """None: an iterator does not say how many items it has."""
@@ -44,11 +47,16 @@ class StreamSource:
             self._pulled += 1  # also where an error comes instead: an iterator that goes on gives the next item after it
             item = self._turns.next_of(self.original)
             self._over = item is ENDED
+            if self._over and self._states.maxlen and self._keeper is not self.original:  # the iterable: the next pass begins from it
+                self._keep_state(pass_number + 1, 0)
         if self._over:
             return ENDED
         if self._states.maxlen:
-            self._states.append((self._pulled, deepcopy(self._keeper.state_dict())))
+            self._keep_state(pass_number, self._pulled)
         return item
+
+    def _keep_state(self, pass_number: int, index: int) -> None:
+        self._states.append(((pass_number, index), deepcopy(self._keeper.state_dict())))
 
     def behind(self, pass_number: int, index: int) -> range:
         """The items that have to be pulled before item ``index``."""
@@ -56,23 +64,29 @@ class StreamSource:
 
     def remember_states(self, items: int) -> None:
         """Keep the iterator's own ``state_dict`` of the last so many items, if it has such a thing."""
+        self.keep_states(deque(maxlen=items), 0)
+
+    def keep_states(self, states: States, pass_number: int) -> None:
+        """Keep the own ``state_dict`` in a pass there, from now on, if there is such a thing."""
         if _tells_state(self._keeper):
-            self._states = deque([(self._pulled, deepcopy(self._keeper.state_dict()))], maxlen=items)
+            self._states = states
+            if states.maxlen and _found(states, pass_number, self._pulled) is None:
+                self._keep_state(pass_number, self._pulled)
 
     def state_before(self, pass_number: int, index: int) -> Any:
         """The iterator's own state before it gave item ``index``; None where it has none."""
-        return next((state for pulled, state in list(self._states) if pulled == index), None)
+        return _found(self._states, pass_number, index)
 
     def go_to(self, pass_number: int, index: int, state: Any) -> None:
         """Bring the iterator to where it gives item ``index`` next, by its own ``load_state_dict``."""
         self._keeper.load_state_dict(deepcopy(state))
-        self.begin_at(index, state)
+        self.begin_at(pass_number, index, state)
 
-    def begin_at(self, index: int, state: Any) -> None:
+    def begin_at(self, pass_number: int, index: int, state: Any) -> None:
         """The iterator is where it gives item ``index`` next, in this state of its own."""
         self._pulled = index
         if self._states.maxlen:
-            self._states.append((index, state))
+            self._states.append(((pass_number, index), state))
 
     def end_pass(self) -> None:
         """Nothing to tell an iterator."""
@@ -101,7 +115,8 @@ class RestartableSource:
         self._length = length
         self._pass: StreamSource | None = None
         self._pass_number = -1
-        self._remembered = 0
+        self._states: States = deque(maxlen=0)
+        """Of all passes: the next may have begun while the last items of one wait."""
         self._entry: tuple[int, int, Any] | None = None
         """Pass and index to begin at, and the state that the iterable, or its iterator, had there."""
 
@@ -133,22 +148,22 @@ class RestartableSource:
             keeper.load_state_dict(deepcopy(entry[2]))
         current = self._pass = StreamSource(self._begin(), self.label, keeper)
         self._pass_number = pass_number
-        if self._remembered:
-            current.remember_states(self._remembered)
+        if self._states.maxlen:
+            current.keep_states(self._states, pass_number)
         if entry is not None and keeper is not None:
-            current.begin_at(*entry[1:])
+            current.begin_at(*entry)
         elif entry is not None:
             current.go_to(*entry)
 
     def remember_states(self, items: int) -> None:
         """As in ``StreamSource``, for each pass; the state is that of the iterable where it tells one, else that of its iterator."""
-        self._remembered = items
+        self._states = deque(maxlen=2 * items)  # a pass of one item has two: before it, and behind it
 
     def state_before(self, pass_number: int, index: int) -> Any:
-        """As in ``StreamSource``; None also where the pass has not begun."""
-        if self._pass is None or pass_number != self._pass_number:
-            return self._entry[2] if self._entry and self._entry[:2] == (pass_number, index) else None
-        return self._pass.state_before(pass_number, index)
+        """As in ``StreamSource``; None also where neither this pass nor the one before has begun."""
+        if self._entry is not None and self._entry[:2] == (pass_number, index):
+            return self._entry[2]
+        return _found(self._states, pass_number, index)
 
     def go_to(self, pass_number: int, index: int, state: Any) -> None:
         """Begin at item ``index`` of a pass, in a state of the iterable's own; before the first pass has begun."""
@@ -156,6 +171,11 @@ class RestartableSource:
 
     def end_pass(self) -> None:
         """Nothing to tell: the next pass begins a fresh iterator."""
+
+
+def _found(states: States, pass_number: int, index: int) -> Any:
+    """The state at a place of a pass; None where it is not known."""
+    return next((state for at, state in list(states) if at == (pass_number, index)), None)
 
 
 def _tells_state(original: Any) -> bool:
