@@ -504,6 +504,7 @@ class TestFeed:
             assert run(feed, 7 - cut) == whole[cut:]
 
     @pytest.mark.thinned(7)
+    @pytest.mark.filterwarnings("ignore:.*has an on_epoch_end and no state_dict:stoker.StokerWarning")
     @pytest.mark.parametrize("cut", range(12))
     def test_a_feed_goes_on_from_any_position_on_any_lane(self, way, cut):
         def rest(feed, taken):

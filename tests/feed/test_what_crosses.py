@@ -264,6 +264,58 @@ def test_a_pass_that_has_been_begun_ahead_takes_no_state_of_the_one_before():
     assert source.state_before(1, 2) == {"epoch": 1} and source.state_before(3, 0) == {"epoch": 3}
 
 
+class Doubling(stoker.Sequence):
+    """Three batches that are twice as much in each pass."""
+
+    def __init__(self):
+        self.factor = 1
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return np.array([self.factor * (index + 1)])
+
+    def on_epoch_end(self):
+        self.factor *= 2
+
+
+class Resumed(Doubling):
+    """Such batches that come again where they were."""
+
+    def state_dict(self):
+        return vars(self)
+
+    def load_state_dict(self, state):
+        vars(self).update(state)
+
+
+@pytest.mark.parametrize("way", [{"workers": 0}, {"workers": 2}, {"workers": 2, "processes": True}])
+@pytest.mark.parametrize("cut", [0, 2, 3, 8, 9])
+def test_a_sequence_with_a_state_goes_on_from_it(cut, way):
+    whole = [factor * number for factor in (1, 2, 4, 8, 16) for number in (1, 2, 3)]
+    with stoker.Feed(Resumed(), **way) as feed:
+        batches = feed.epoch(13)
+        for _ in range(cut):
+            next(batches)
+        state = feed.state_dict()
+        assert [int(x[0]) for x in batches] == whole[cut:13], "asking changes nothing"
+    with stoker.Feed(Resumed(), **way) as feed:
+        feed.load_state_dict(state)
+        assert feed.state_dict() == state
+        assert [int(x[0]) for x in feed.epoch(5)] == whole[cut:cut + 5]
+
+
+def test_a_sequence_that_changes_with_each_pass_and_tells_no_state_is_named():
+    with stoker.Feed(Doubling(), workers=0) as feed:
+        list(feed.epoch())
+        state = feed.state_dict()
+    with stoker.Feed(Doubling(), workers=0) as feed, pytest.warns(stoker.StokerWarning, match="Doubling has an on_epoch_end and no"):
+        feed.load_state_dict(state)
+    with stoker.Feed(Doubling(), workers=0) as feed:
+        feed.load_state_dict({**state, "pass": 0, "place": 2})
+
+
 def test_a_pass_that_nobody_waits_for_does_not_leave_workers_idle():
     class Plain(stoker.Sequence):
         def __len__(self):

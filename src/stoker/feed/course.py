@@ -39,7 +39,7 @@ class Course:
         self.kind = kind
         self.seed = seed
         self._source = source
-        self._shuffle = shuffle
+        self.shuffle = shuffle
         self._passes: list[_Pass] = []
         self._place = 0
         self._order: NDArray | None = None  # type: ignore[type-arg]
@@ -72,7 +72,7 @@ class Course:
         self._place = place
         if self.kind == "indexed":
             assert length is not None
-            self._order = order(self.seed, number, length, self._shuffle)
+            self._order = order(self.seed, number, length, self.shuffle)
             self._place = min(place, length)
 
     def asks(self, ticket: int, most: int) -> list[Ask]:

@@ -6,7 +6,6 @@ thread, inside ``next()``; an error of the source arrives in its place in the or
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from time import perf_counter
 from types import TracebackType
@@ -25,7 +24,7 @@ from stoker.feed.meter import Meter
 from stoker.feed.options import FeedOptions, check_options, sibling_options
 from stoker.feed.pulling import Puller
 from stoker.feed.pump import Pump
-from stoker.feed.resume import restore, snapshot
+from stoker.feed.resume import remember, restore, snapshot
 from stoker.feed.reuse import private
 from stoker.feed.supply import Supply
 from stoker.feed.window import MOST_AT_ONCE, Window
@@ -33,7 +32,6 @@ from stoker.outcome import Failure, Outcome, Value, failure, unwrap
 from stoker.source.indexed import IndexedSource
 from stoker.source.open import open_source
 from stoker.source.parallel import ParallelMap
-from stoker.source.stream import RestartableSource, StreamSource
 
 
 class Feed:
@@ -154,8 +152,8 @@ class Feed:
         self._here = None if ahead else Here(self._supply, self._pump, self.meter)
         if self.options.auto:
             self.adaptation = Adaptation(self.window, self.meter, most=lane.workers, may_fork=HAS_FORK)
-        if self.is_resumable and isinstance(self.source, StreamSource | RestartableSource) and lane.name != "processes":
-            self.source.remember_states(self.window.bound + 1)
+        if self.is_resumable:
+            remember(self.source, self.window.bound + 1, lane.name)
         self._has_been_open = True
 
     def _move(self, adaptation: Adaptation) -> Pump:
@@ -386,6 +384,8 @@ class Feed:
 
     def state_dict(self) -> dict[str, Any]:
         """The position of the next batch, as a small dict (JSON, if the source's own state is): from there it goes on, on any lane."""
+        if self._pump is not None and self.course.at_pass_end and self.window.next_new == self.window.next_out:
+            self._end_pass()  # what ``on_epoch_end`` changes is part of the source's state at the beginning of the next pass
         return snapshot(self.source, self.options, self.course.position(self.window.next_out))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -394,7 +394,6 @@ class Feed:
         Raises:
             SourceError: the feed has handed out batches already, or the state is of another kind of source.
         """
-        seed, shuffle, place = restore(self.source, state, self.course.is_untouched, self.meter.lane)
-        self.options = dataclasses.replace(self.options, seed=seed, shuffle=shuffle)
-        self.course = self._supply.course = Course(self.source.kind, self._key, seed, shuffle)
-        self.course.go_to(*place)
+        self.options = restore(self.source, state, self.options, self.course, self.meter.lane)
+        if self._pump is not None and self.kind == "indexed":
+            self._refresh()  # workers have the source as it was

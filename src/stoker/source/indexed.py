@@ -6,13 +6,16 @@ Rules: duck-typed; a subclass need not call ``super().__init__()``; the length i
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
 
 from stoker.errors import SourceError, SourceStopped
 from stoker.source.protocol import Kind
+from stoker.source.stream import tells_state
 
 
 class Sequence:
@@ -52,15 +55,26 @@ class IndexedSource:
         """How many that were before the first pass here: it goes on over calls. Whole passes, since how many of a pass that is left early
         were made depends on the lane."""
         self._passes = 0
-        """How many passes have ended here."""
+        """How many passes have ended: in the caller's process, which workers need not hear of."""
+        self._states: deque[tuple[int, Any]] = deque(maxlen=0)
+        """The own states that the source had in passes that have ended, while the last items of these may still wait."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_passes": 0, "_states": deque(maxlen=0)}
 
     @property
     def has_pass_end(self) -> bool:
         """Whether anything is to be done between passes: ``on_epoch_end``, or what Keras's data sets do when a pass begins."""
-        return self._has_end or self.has_beginning
+        return self.has_end or self.has_beginning
 
     @property
-    def _has_end(self) -> bool:
+    def tells_state(self) -> bool:
+        """Whether the user's object has a state of its own."""
+        return tells_state(self.original)
+
+    @property
+    def has_end(self) -> bool:
+        """Whether there is an ``on_epoch_end``, after which the user's object may be another."""
         method = getattr(self.original, "on_epoch_end", None)
         return method is not None and not _does_nothing(method)
 
@@ -113,11 +127,35 @@ class IndexedSource:
         if self._counts_batches:
             self.original.total_batches_seen = self._seen + passes * self.length()
 
+    def remember_states(self, items: int) -> None:
+        """Keep the source's own ``state_dict`` of the last so many passes at their ends, if it has such a thing."""
+        if self.tells_state:
+            self._states = deque(maxlen=items)
+
+    def state_before(self, pass_number: int, index: int) -> Any:
+        """The own state of the source in a pass, which is the same for all items of that; None where it has none."""
+        if not self.tells_state:
+            return None
+        ended = [state for number, state in self._states if number == pass_number]
+        return ended[0] if ended else deepcopy(self.original.state_dict())
+
+    def go_to(self, pass_number: int, index: int, state: Any) -> None:
+        """Bring the source to a pass, by its own ``load_state_dict``."""
+        self.original.load_state_dict(deepcopy(state))
+        self.begin_at(pass_number, index)
+
+    def begin_at(self, pass_number: int, index: int) -> None:
+        """The source is in this pass."""
+        self._passes = pass_number
+        self._count(pass_number + 1)
+
     def end_pass(self) -> None:
         """Call ``on_epoch_end``."""
+        if self._states.maxlen:
+            self._states.append((self._passes, deepcopy(self.original.state_dict())))
         self._passes += 1
         self._count(self._passes)
-        if self._has_end:
+        if self.has_end:
             self.original.on_epoch_end()
 
     def begin_pass(self) -> None:

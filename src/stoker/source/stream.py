@@ -68,7 +68,7 @@ class StreamSource:
 
     def keep_states(self, states: States, pass_number: int) -> None:
         """Keep the own ``state_dict`` in a pass there, from now on, if there is such a thing."""
-        if _tells_state(self._keeper):
+        if tells_state(self._keeper):
             self._states = states
             if states.maxlen and _found(states, pass_number, self._pulled) is None:
                 self._keep_state(pass_number, self._pulled)
@@ -143,7 +143,7 @@ class RestartableSource:
             close()
         entry = self._entry if self._entry is not None and self._entry[0] == pass_number else None
         self._entry = None
-        keeper = self.original if _tells_state(self.original) else None
+        keeper = self.original if tells_state(self.original) else None
         if entry is not None and keeper is not None:
             keeper.load_state_dict(deepcopy(entry[2]))
         current = self._pass = StreamSource(self._begin(), self.label, keeper)
@@ -178,7 +178,8 @@ def _found(states: States, pass_number: int, index: int) -> Any:
     return next((state for at, state in list(states) if at == (pass_number, index)), None)
 
 
-def _tells_state(original: Any) -> bool:
+def tells_state(original: Any) -> bool:
+    """Whether an object has a state of its own that it can be brought back to."""
     return callable(getattr(original, "state_dict", None)) and callable(getattr(original, "load_state_dict", None))
 
 
