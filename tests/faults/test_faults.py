@@ -81,7 +81,7 @@ def test_a_worker_struck_at_close_does_not_hold_up_the_end(signal_number):
 @pytest.mark.parametrize("harm", ["hang", "SIGSTOP"])
 def test_a_silent_worker_ends_in_an_error_in_bounded_time(harm, moment, tmp_path, monkeypatch):
     monkeypatch.setattr(  # a busy machine may take longer than that to start a worker: what counts is the harm
-        "stoker.feed.pump.patience_s", lambda timeout_s, _: timeout_s if (tmp_path / "done").exists() else SOON_S)
+        "stoker.feed.pump.patience_s", lambda timeout_s, *_: timeout_s if (tmp_path / "done").exists() else SOON_S)
     if harm == "hang":
         monkeypatch.setattr("stoker.feed.crew.STACK_PATIENCE_S", SOON_S)  # it does answer, when it gets its turn
     with feed_of(Saboteur(harm, moment, tmp_path), workers=1, timeout_s=TIMEOUT_S) as feed, \

@@ -98,7 +98,7 @@ def test_a_worker_stopped_between_items_is_noticed_when_it_is_needed(moment, tmp
     blow = lambda: None if (tmp_path / "done").exists() else strike(tmp_path)  # noqa: E731
     monkeypatch.setattr(saboteurs, "AT_PASS_END", [blow] if moment == "on_epoch_end" else [])
     monkeypatch.setattr(  # a worker that is slow to start would be given up before it is stopped, and nothing be shown
-        "stoker.feed.pump.patience_s", lambda timeout_s, _: timeout_s if (tmp_path / "done").exists() else SOON_S)
+        "stoker.feed.pump.patience_s", lambda timeout_s, *_: timeout_s if (tmp_path / "done").exists() else SOON_S)
     with pytest.raises(stoker.WorkerHung):
         stream(Struck("SIGSTOP", tmp_path), after=blow if moment == "idle" else lambda: None, workers=1, processes=True,
                timeout_s=TIMEOUT_S)

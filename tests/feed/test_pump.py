@@ -7,7 +7,9 @@ import pytest
 import stoker
 from stoker.feed.faults import DEATHS_ON_ONE_BATCH, DEATHS_WITHOUT_A_BATCH, Silence, patience_s
 from stoker.feed.inline import InlineLane
-from stoker.feed.messages import Died
+from stoker.feed.messages import Died, Got
+from stoker.feed.meter import Meter
+from stoker.feed.pump import Pump
 from stoker.testing import Counting
 
 pytestmark = pytest.mark.workers_die
@@ -98,10 +100,32 @@ def test_a_silent_worker_ends_in_an_error_with_its_stack(monkeypatch):
 
 
 def test_patience_grows_with_slow_batches_and_obeys_the_caller():
-    assert patience_s(None, 0.0) == 180.0, "before the first batch"
-    assert patience_s(None, 0.1) == 60.0
-    assert patience_s(None, 10.0) == 200.0
-    assert patience_s(5.0, 10.0) == 5.0
+    assert patience_s(None, 0.0, 0.0, 0) == 180.0, "before the first batch"
+    assert patience_s(None, 0.0, 0.0, 9) == 1800.0, "which comes after nine that are dropped"
+    assert patience_s(None, 0.1, 0.2, 9) == 60.0
+    assert patience_s(None, 10.0, 12.0, 0) == 200.0
+    assert patience_s(None, 0.1, 70.0, 0) == 210.0, "for a source that takes so long now and then"
+    assert patience_s(5.0, 10.0, 12.0, 9) == 5.0
+
+
+def test_the_longest_make_is_remembered_over_many_short_ones_and_over_epochs():
+    meter = Meter("threads", 1, lambda: 0.0)
+    for make_s in (0.01, 70.0, *[0.01] * 300):
+        meter.made(Got(0, 0, (0,), (None,), (make_s,), 0.0, (0.0,), (0.0,)))
+        meter.take()
+    assert meter.longest_make_s == 70.0 and meter.slowest_usual_s() == 0.01
+
+
+@pytest.mark.filterwarnings("ignore:.*pulled and dropped:stoker.StokerWarning")
+def test_a_stream_has_time_to_drop_what_comes_before(monkeypatch):
+    now, lane = [0.0], Mortal(silent_after=0)
+    monkeypatch.setattr("stoker.feed.hub.Pump", lambda lane, _: Pump(lane, lambda: now[0]))
+    lane.receive = lambda timeout_s: now.__setitem__(0, now[0] + timeout_s) or []
+    with open_feed(monkeypatch, lane, lambda: iter([])) as feed:
+        feed.load_state_dict({**feed.state_dict(), "place": 9})
+        with pytest.raises(stoker.WorkerHung):
+            next(feed.epoch())
+    assert now[0] > 1800
 
 
 def test_a_worker_that_dies_again_and_again_is_hopeless_only_while_nobody_answers():

@@ -18,6 +18,8 @@ LEAST_TIMEOUT_S = 60.0
 FIRST_TIMEOUT_S = 180.0
 """Before the first batch workers load the source, and what it imports: minutes where files are slow or the machine is busy."""
 TIMES_SLOWEST = 20
+TIMES_LONGEST = 3
+"""A batch that took very long once (a new file is loaded, say) may do so again, however many were quick since."""
 
 
 class Silence:
@@ -56,14 +58,17 @@ class Silence:
         return now_s - self._since_s[worker]
 
 
-def patience_s(timeout_s: float | None, slowest_usual_s: float) -> float:
+def patience_s(timeout_s: float | None, slowest_usual_s: float, longest_s: float, dropped: int) -> float:
     """How long a worker may be silent.
 
-    What the caller said, else max(60 s, 20 times the 99th percentile of make times); 180 s before the first batch, when that is 0.
+    What the caller said, else max(60 s, 20 times the 99th percentile of make times, 3 times the longest); before the first batch, when
+    these are 0, 180 s, and as much for each that a stream drops before it.
     """
     if timeout_s is not None:
         return timeout_s
-    return max(LEAST_TIMEOUT_S, TIMES_SLOWEST * slowest_usual_s) if slowest_usual_s else FIRST_TIMEOUT_S
+    if not longest_s:
+        return FIRST_TIMEOUT_S * (1 + dropped)
+    return max(LEAST_TIMEOUT_S, TIMES_SLOWEST * slowest_usual_s, TIMES_LONGEST * longest_s)
 
 
 def made_by(found: Failure, index: int | None, label: str, who: str) -> Failure:

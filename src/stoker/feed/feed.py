@@ -51,8 +51,8 @@ class Feed:
         max_queue_size: batches in flight or ready at once, at most.
         shuffle: permute the order of an indexed source in each pass.
         seed: with it, order and items' randomness are reproducible; None draws one from Python's ``random``.
-        timeout_s: after so many seconds of silence a worker counts as hung; None: the longer of 60 s and 20 times the 99th
-            percentile of make times; 180 s before the first batch.
+        timeout_s: after so many seconds of silence a worker counts as hung; None: the longest of 60 s, 20 times the 99th percentile of
+            make times, and 3 times the longest; 180 s before the first batch, and as much for each that a stream drops before it.
 
     Raises:
         SourceTypeError, SourceError: the source cannot be fed from.

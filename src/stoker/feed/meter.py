@@ -187,6 +187,8 @@ class Meter:
         self._few = 0
         self._cores = cores
         self.recent_make_s: deque[float] = deque(maxlen=self.RECENT)
+        self.longest_make_s = 0.0
+        """Of all that workers made, since the feed was opened."""
         self._makes: deque[tuple[int, Sequence[int], Sequence[float], Sequence[float], Sequence[float]]] = deque()
         """Of each run of answers the worker, tickets, beginnings, and seconds of making and crossing."""
         self._kept = 0
@@ -226,6 +228,8 @@ class Meter:
         """A worker made batches."""
         worker, _, tickets, _, make_s, cpu_s, began_s, cross_s = reply
         self._make_s += sum(make_s)
+        if (longest_s := max(make_s)) > self.longest_make_s:
+            self.longest_make_s = longest_s
         self._cpu_s += cpu_s
         self._cross_s += sum(cross_s)
         self.recent_make_s.extend(make_s)

@@ -26,8 +26,7 @@ class FeedOptions:
         max_queue_size: batches in flight or ready at once, at most.
         shuffle: permute the order of an indexed source in every pass.
         seed: what order and items' randomness are derived from.
-        timeout_s: after so many seconds a worker that gives no batch counts as hung; None: the longer of 60 s
-            and 20 times the 99th percentile of make times so far; 180 s before the first batch.
+        timeout_s: after so many seconds a worker that gives no batch counts as hung; None: see ``patience_s``.
         auto: the feed starts with one worker, and finds out how many it needs, and of what kind.
     """
 
