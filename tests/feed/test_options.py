@@ -53,3 +53,20 @@ def test_without_a_seed_one_is_drawn_from_pythons_random():
     random.seed(4)
     assert check_options().seed == first
     assert check_options().seed != first
+
+
+@pytest.mark.parametrize("steps", [0, -3, "5", True, float("nan")])
+def test_senseless_steps_of_an_epoch_are_refused(steps):
+    with stoker.Feed(Counting(3), workers=0) as feed:
+        for call in (feed.epoch, lambda steps: feed.plan(epochs=1, steps=steps)):
+            with pytest.raises(stoker.StokerError, match="steps"):
+                call(steps)
+        with pytest.raises(stoker.OptionError, match="epochs"):
+            feed.plan(epochs=-1)
+        assert len(list(feed.epoch())) == 3
+
+
+def test_the_steps_of_an_epoch_may_be_samples_by_batch_size():
+    with stoker.Feed(iter(range(9)), workers=0) as feed:
+        feed.plan(epochs=2, steps=100 / 32)
+        assert list(feed.epoch(100 / 32)) == [0, 1, 2, 3]

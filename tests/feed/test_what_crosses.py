@@ -316,6 +316,16 @@ def test_a_sequence_that_changes_with_each_pass_and_tells_no_state_is_named():
         feed.load_state_dict({**state, "pass": 0, "place": 2})
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_place_behind_the_end_of_a_sequence_that_has_become_shorter_is_the_next_pass(workers):
+    with stoker.Feed([np.zeros(1)] * 5, workers=workers) as feed:
+        list(feed.epoch(4))
+        state = feed.state_dict()
+    with stoker.Feed([np.zeros(1)] * 3, workers=workers) as feed:
+        feed.load_state_dict(state)
+        assert [len(list(feed.epoch())) for _ in range(2)] == [3, 3]
+
+
 def test_a_pass_that_nobody_waits_for_does_not_leave_workers_idle():
     class Plain(stoker.Sequence):
         def __len__(self):

@@ -105,10 +105,11 @@ class Course:
         self._next = (current.number + 1, 0)
 
     def pass_end(self, ticket: int) -> int | None:
-        """The ticket after the last one of the pass that ``ticket`` belongs to; None where that is not known yet."""
+        """The ticket after the last one of the pass that ``ticket`` belongs to; None where that is not known yet, or has not begun."""
         for known in reversed(self._passes):
             if known.first_ticket <= ticket:
-                return None if known.length is None else known.first_ticket + known.length
+                end = None if known.length is None else known.first_ticket + known.length
+                return None if end is None or end <= ticket else end
         return None
 
     @property

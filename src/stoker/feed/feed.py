@@ -196,6 +196,7 @@ class Feed:
 
         Raises:
             FeedClosed: the feed is not open.
+            OptionError, OptionTypeError: ``steps`` is no number above 0.
             SourceError: ``steps`` is None and the source is an iterator, whose end is not known.
         """
         pump = self._open_pump()

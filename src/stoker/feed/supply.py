@@ -7,7 +7,9 @@ the feed once what comes before it has been handed out.
 from __future__ import annotations
 
 import math
+from typing import Any
 
+from stoker.arguments import whole_number
 from stoker.errors import SourceError
 from stoker.feed.course import Course
 from stoker.feed.faults import owner_died_error
@@ -41,9 +43,12 @@ class Supply:
         self._is_planned = False
         self._last_ticket = math.inf
         self._last_pass = math.inf
+        self._first: int | None = None
+        """The ticket that an epoch begins with which is a pass."""
 
     def plan(self, epochs: int, steps: int | None, first: int = 0) -> None:
         """Issue no more than so many epochs take, from number ``first`` on where none has begun."""
+        epochs, steps = whole_number("epochs", epochs), _checked(steps)
         self._is_planned = True
         if first and self.course.is_untouched and self.source.kind != "stream":
             self.course.go_to(*self._beginning_of(first, steps))
@@ -59,12 +64,13 @@ class Supply:
 
     def begin_epoch(self, steps: int | None) -> int | None:
         """Make sure that a pass is under way, and return the ticket at which the epoch ends, if that is known."""
-        course, first = self.course, self.window.next_out
+        course, first, steps = self.course, self.window.next_out, _checked(steps)
         self.raise_trouble()
         if not course.has_begun and not self.is_over and self.window.next_new == first:
             self._begin_pass()
             self.raise_trouble()
         end = course.pass_end(first) if steps is None else first + steps
+        self._first = first if steps is None else None
         if not self._is_planned and self.source.kind != "indexed":
             self._last_ticket = math.inf if end is None else end
             self._last_pass = math.inf if steps is not None else course.next_pass + 1
@@ -147,6 +153,8 @@ class Supply:
                 "the source gave no batch", got="an iterator that ends at once", expected="at least one batch",
                 where=self.source.label, remedy="Pass the function, not what it returned, if it is used more than once."))
         self.course.end_pass(ticket)
+        if ticket == self._first:  # all of that pass had been taken before the epoch began: it is the next
+            self._last_pass += not self._is_planned
 
     def owner_died(self, event: Died) -> None:
         """The worker that ran a generator died between two items: it cannot go on from there."""
@@ -158,3 +166,8 @@ class Supply:
         """Raise what went wrong, if anything did."""
         if self.trouble is not None:
             unwrap(self.trouble)
+
+
+def _checked(steps: Any) -> int | None:
+    """The steps of an epoch; ``samples / batch_size`` will do."""
+    return None if steps is None else whole_number("steps", steps, 1, round_up=True)

@@ -89,7 +89,7 @@ class _Fit:
     def epochs(self, first: int) -> None:
         """Run the epochs from number ``first`` on."""
         plan = self._plan
-        plan.feed.plan(epochs=plan.epochs - first, steps=plan.steps, first=first)
+        plan.feed.plan(epochs=max(0, plan.epochs - first), steps=plan.steps, first=first)
         plan.feed.is_resumable = False
         plan.feed.before_pass_end = self._session.wait
         plan.feed.on_stall = plan.reporter.stalled
