@@ -56,6 +56,29 @@ def test_an_unguarded_script_with_classes_lambdas_and_closures_runs(tmp_path):
     assert out.splitlines() == ["main once", "[1, 4, 7, 10]"]
 
 
+def test_batches_of_classes_of_a_script_come_back_as_its_own(tmp_path):
+    out = run_script(tmp_path, """
+        import dataclasses, numpy as np, stoker
+        from collections import namedtuple
+        Pair = namedtuple("Pair", "x y")
+        class Named(dict):
+            pass
+        @dataclasses.dataclass
+        class Item:
+            x: np.ndarray
+        class Mine(stoker.Sequence):
+            def __len__(self): return 6
+            def __getitem__(self, index):
+                x = np.full(1000, index)
+                return x, Pair(x, x[:2]), Named(x=x), Item(x)
+        with stoker.Feed(Mine(), workers=2, processes=True) as feed:
+            for x, pair, named, item in feed.epoch():
+                assert isinstance(pair, Pair) and isinstance(named, Named) and isinstance(item, Item)
+                print(*{int(array[-1]) for array in (x, *pair, named["x"], item.x)})
+    """)
+    assert out.split() == list("012345")
+
+
 @pytest.mark.slow
 def test_a_worker_of_a_numpy_only_sequence_loads_no_framework(tmp_path):
     out = run_script(tmp_path, """

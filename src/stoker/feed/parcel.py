@@ -17,7 +17,7 @@ import math
 import pickle
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,7 @@ class Packer:
         self._thread = threading.get_ident()
         self.offered: list[weakref.ref[NDArray[Any]]] = []
         """What the source was given of the slot for the batch that is being made."""
+        self._dumps: Callable[..., bytes] = pickle.dumps
         self._alarms = 0
         self._may_offer = True
 
@@ -214,6 +215,23 @@ class Packer:
         return place - base
 
     def _pickled(self, item: Any) -> tuple[int, list[int], bytes]:
+        """A batch as a pickle: by value where it is of a class that only the caller's script has, who gets its own class back."""
+        end = self._end
+        try:
+            return self._dumped(item)
+        except Exception:
+            if self._dumps is not pickle.dumps:
+                raise
+        import cloudpickle
+
+        self._end, self._dumps = end, cloudpickle.dumps
+        try:
+            return self._dumped(item)
+        except Exception:
+            self._dumps = pickle.dumps
+            raise
+
+    def _dumped(self, item: Any) -> tuple[int, list[int], bytes]:
         offsets: list[int] = []
 
         def keep(buffer: pickle.PickleBuffer) -> bool:
@@ -223,7 +241,7 @@ class Packer:
             offsets.extend((self._put(np.frombuffer(raw, np.uint8)), raw.nbytes))
             return False
 
-        return -1, offsets, pickle.dumps(item, 5, buffer_callback=keep)
+        return -1, offsets, self._dumps(item, 5, buffer_callback=keep)
 
 
 class Unpacker:
