@@ -124,18 +124,25 @@ class DyingAt(Counting):
 
 
 def digest(batches: Iterable[Any]) -> str:
-    """SHA-256 of a stream of batches: of every array's dtype, shape and bytes, in order."""
+    """SHA-256 of a stream of batches: of their structure with its keys, and of every array's dtype, shape and bytes, in order.
+
+    It is the same in every run; objects, which have no bytes of their own, count by their ``repr``.
+    """
     sha = hashlib.sha256()
     for batch in batches:
-        for array in _leaves(batch):
-            sha.update(f"{array.dtype}{array.shape}".encode())
-            sha.update(np.ascontiguousarray(array).tobytes())
+        for part in _parts(batch):
+            sha.update(part)
     return sha.hexdigest()
 
 
-def _leaves(item: Any) -> list[Any]:
+def _parts(item: Any) -> list[bytes]:
+    """What an item is, piece by piece; the keys of a dict in an order that does not depend on when they were added."""
     if isinstance(item, dict):
-        return [leaf for key in sorted(item) for leaf in _leaves(item[key])]
-    if isinstance(item, tuple | list):
-        return [leaf for part in item for leaf in _leaves(part)]
-    return [np.asarray(item)]
+        inner = [part for key in sorted(item, key=repr) for part in (repr(key).encode(), *_parts(item[key]))]
+    elif isinstance(item, tuple | list):
+        inner = [part for member in item for part in _parts(member)]
+    else:
+        array = np.asarray(item)
+        data = repr(array.tolist()).encode() if array.dtype.hasobject else np.ascontiguousarray(array).tobytes()
+        return [f"{array.dtype}{array.shape}".encode(), data]
+    return [f"{type(item).__name__}{len(item)}".encode(), *inner]
