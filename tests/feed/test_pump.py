@@ -71,6 +71,15 @@ def test_what_a_dead_worker_lost_is_made_again_and_the_stream_does_not_change(mo
     assert len(lane.replaced) == 3
 
 
+@pytest.mark.parametrize("queue", [5, 8])
+def test_the_death_of_a_worker_that_has_told_the_end_of_a_stream_is_no_error(monkeypatch, queue):
+    lane = Mortal(deaths=[4])
+    with open_feed(monkeypatch, lane, lambda: iter(range(3)), max_queue_size=queue) as feed:
+        feed.plan(epochs=9, steps=7)
+        assert [list(feed.epoch(7)) for _ in range(2)] == [[0, 1, 2, 0, 1, 2, 0], [1, 2, 0, 1, 2, 0, 1]]
+    assert len(lane.replaced) == 1
+
+
 def test_a_batch_that_kills_every_worker_ends_in_an_error_that_names_it(monkeypatch):
     with open_feed(monkeypatch, Mortal(deaths=[4] * 9), Counting(9)) as feed:
         batches = feed.epoch()

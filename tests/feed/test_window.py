@@ -138,6 +138,19 @@ def test_the_end_of_a_stream_takes_back_what_was_issued_after_it(bound, end, see
     assert window.next_new == end and window.room == bound
 
 
+def test_a_worker_that_dies_after_it_told_the_end_of_a_stream_leaves_nothing_behind():
+    window = Window(6, 1, owner=0)
+    issue(window, 4)
+    window.assign()
+    assert window.got(0, [0], ["first"]) == 1 and window.ended(0, 1)
+    assert not window.settle_end()
+    assert window.died(0) is None
+    window.check()
+    assert window.settle_end() and not window.has_waiting
+    assert window.take()[1] == "first" and window.is_idle and window.room == 6
+    window.check()
+
+
 def test_an_answer_from_a_worker_that_was_given_up_is_not_counted():
     window = Window(4, 2)
     issue(window, 2)

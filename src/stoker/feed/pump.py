@@ -208,6 +208,8 @@ class Pump:
         for key, desk in self._desks.items():
             ask = desk.window.died(event.worker, at if key == source else None)
             desk.meter.died(event.cause)
+            if desk.window.settle_end():  # it had told the end of a stream, and nothing is lost
+                desk.stream_ended()
             if ask is None:
                 if desk.source.single_owner and desk.window.owner == event.worker:
                     desk.owner_died(event)

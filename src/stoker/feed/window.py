@@ -137,12 +137,13 @@ class Window:
         return True
 
     def settle_end(self) -> bool:
-        """Once all tickets before and after the end are answered: take back those after it. True if that was done now.
+        """Once all that was asked before and after the end is answered: take back what is after it. True if that was done now.
 
         The tickets taken back will be issued again, for the next pass.
         """
-        if self._end is None or self._waiting or any(self._assigned):
+        if self._end is None or any(self._assigned) or any(ticket < self._end for ticket in self._waiting):
             return False
+        self._waiting.clear()
         for ticket in range(self._end, self.next_new):
             self._asks.pop(ticket, None)
             self._deaths.pop(ticket, None)
@@ -151,7 +152,7 @@ class Window:
         return True
 
     def died(self, worker: int, at: int | None = None) -> Ask | None:
-        """A worker is gone: what it had not answered waits again, before all later tickets.
+        """A worker is gone: what it had not answered waits again, before all later tickets; nothing that is after the end of a stream.
 
         Args:
             worker: its number.
@@ -160,7 +161,7 @@ class Window:
         Returns:
             The ask it was at, whose deaths are counted; None if it had none.
         """
-        lost = self._assigned[worker]
+        lost = [ticket for ticket in self._assigned[worker] if self._end is None or ticket < self._end]
         self._assigned[worker] = deque()
         if not lost:
             return None
