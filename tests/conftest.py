@@ -14,6 +14,8 @@ from pathlib import Path
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Threads of OpenMP wait by spinning: where each of the processes that tests run side by side has some, PyTorch takes four times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Most of the time of a small model on JAX is compiling, and the tests compile the same programs again and again. One folder for each of the
 # processes that run tests: JAX does not write whole files at once.
 JAX_CACHE = Path(__file__).parent.parent / ".pytest_cache" / "jax" / os.environ.get("PYTEST_XDIST_WORKER", "one")
