@@ -219,7 +219,7 @@ class Packer:
         end = self._end
         try:
             return self._dumped(item)
-        except Exception:
+        except (pickle.PicklingError, AttributeError):  # pickle finds no such class; what the batch itself raises is the user's own
             if self._dumps is not pickle.dumps:
                 raise
         import cloudpickle
