@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pickle
 
 import pytest
 
@@ -164,11 +163,3 @@ def test_workers_without_a_core_do_not_make_enough():
 def test_batches_that_take_less_than_a_message_are_not_given_to_workers(step_s):
     found = verdict(figures("inline", 0, 30e-6, step_s, 1.0))
     assert found.bound == "input" and found.advised_workers is None and "larger batches" in found.text
-
-
-def test_figures_that_were_pickled_before_there_were_all_of_them_are_judged_as_well():
-    given = figures("threads", 1, 0.040, 0.010, 0.05)
-    whole = pickle.loads(pickle.dumps(given))
-    old = FeedFigures.__new__(FeedFigures)
-    old.__setstate__(given.__getstate__()[:20])
-    assert whole == old == given and verdict(old) == verdict(given)

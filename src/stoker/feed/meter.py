@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from stoker.feed.crowding import since, worker_times
 from stoker.feed.messages import MESSAGE_S, Ask, Got
@@ -135,11 +135,6 @@ class FeedFigures:
     is_refused: bool = False
     pull_s: float = 0.0
 
-    def __setstate__(self, state: Sequence[Any]) -> None:
-        """Also of a History that was pickled before the last of these figures were kept."""
-        for place, field in enumerate(fields(self)):
-            object.__setattr__(self, field.name, state[place] if place < len(state) else field.default)
-
     @property
     def wait_share(self) -> float:
         """Share of the time in which the consumer waited, from 0 to 1."""
@@ -228,8 +223,7 @@ class Meter:
         """A worker made batches."""
         worker, _, tickets, _, make_s, cpu_s, began_s, cross_s = reply
         self._make_s += sum(make_s)
-        if (longest_s := max(make_s)) > self.longest_make_s:
-            self.longest_make_s = longest_s
+        self.longest_make_s = max(self.longest_make_s, *make_s)
         self._cpu_s += cpu_s
         self._cross_s += sum(cross_s)
         self.recent_make_s.extend(make_s)
