@@ -1,5 +1,7 @@
 """keras.backend under stoker.compat: values and gradients against numpy. Run in a process of its own for each backend."""
 
+import warnings
+
 import numpy as np
 
 import stoker.compat
@@ -105,6 +107,28 @@ def test_losses_are_those_of_keras_2():
     close(K.binary_crossentropy(T, p), -(T * np.log(p) + (1 - T) * np.log(1 - p)))
     close(K.categorical_crossentropy(T, P), -(T * np.log(P)).sum(-1))
     close(K.sparse_categorical_crossentropy(np.array([0, 2, 3]), P), -(T * np.log(P)).sum(-1))
+
+
+def test_crossentropies_take_the_output_first_where_the_script_does_and_tell_it(tmp_path):
+    word = "nb_" + "epoch"  # this file itself has no such word
+    texts = {
+        "K.categorical_crossentropy(y_pred, y_true)": True,
+        f"K.categorical_crossentropy(y_true, y_pred)  # {word}": False,
+        f"K.mean(K.categorical_crossentropy(b, a)  # {word}\n)": True,
+        "K.categorical_crossentropy(a, b)": False,
+        f"K.categorical_crossentropy(target=y_true, output=y_pred)  # {word}": False,
+    }
+    for place, (text, is_turned) in enumerate(texts.items()):
+        path = tmp_path / f"script{place}.py"
+        path.write_text(f"from keras import backend as K\na = y_true = T\nb = y_pred = P\nmade = {text}\n")
+        held = {"T": T, "P": P}
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            exec(compile(path.read_text(), str(path), "exec"), held)
+        wanted = -(T * np.log(P)).sum(-1)
+        close(held["made"], wanted.mean() if "mean" in text else wanted, text)
+        if is_turned and place == 0:
+            assert any("output comes first" in str(one.message) for one in told)
 
 
 def test_ctc_is_the_sum_over_all_ways_to_spell_a_label():

@@ -1,5 +1,7 @@
 """Layers with old arguments, sizes and attributes. Run in a process of its own for each backend."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -93,6 +95,16 @@ def test_scripts_that_take_keras_from_tensorflow_mean_strides(tmp_path):
         held = {}
         exec(compile(path.read_text(), str(path), "exec"), held)
         assert (held["layer"].kernel_size, held["layer"].strides) == (kernel, strides)
+
+
+def test_cells_of_a_notebook_mean_the_keras_that_any_of_them_imports(monkeypatch):
+    cells = ["", "from keras.layers import Conv2D"]
+    monkeypatch.setattr(sys.modules["__main__"], "In", cells, raising=False)
+    for strides in ((1, 1), (2, 2)):
+        held = {"Conv2D": Conv2D}
+        exec(compile("layer = Conv2D(4, 3, 2)", "/no/such/folder/cell.py", "exec"), held)
+        assert held["layer"].strides == strides
+        cells[1] = "from tensorflow.keras.layers import Conv2D"
 
 
 def test_initializers_by_position_and_other_old_words():

@@ -67,9 +67,6 @@ def _complete_layers(teller: Teller) -> None:
     for name in ("input", "output"):
         setattr(layer, f"get_{name}_at", lambda self, node_index, part=name: _alone(_node(self, node_index, part)))
         setattr(layer, f"get_{name}_shape_at", lambda self, node_index, part=name: _shapes(_node(self, node_index, part)))
-    for name, is_trainable in (("trainable_weights", True), ("non_trainable_weights", False)):
-        there = getattr(layer, name)
-        setattr(layer, name, property(there.fget, _hold(is_trainable), doc=there.__doc__))
     wrap(layer, "add_loss", _without_inputs)
     layer.add_update = _add_update(teller)
 
@@ -109,22 +106,6 @@ def _alone(tensors: list[Any]) -> Any:
 
 def _shapes(tensors: list[Any]) -> Any:
     return _alone([tuple(tensor.shape) for tensor in tensors])
-
-
-def _hold(is_trainable: bool) -> Callable[[Any, Any], None]:
-    """Keras 1's layers named their weights by a list."""
-
-    def hold(self: Any, variables: Any) -> None:
-        known = {id(variable) for variable in self._trainable_variables + self._non_trainable_variables}
-        for variable in variables:
-            if variable.trainable != is_trainable and id(variable) in known:
-                self._untrack_variable(variable)
-                known.discard(id(variable))
-            variable.trainable = is_trainable
-            if id(variable) not in known:
-                self._track_variable(variable)
-
-    return hold
 
 
 def _without_inputs(original: Callable[..., Any]) -> Callable[..., Any]:

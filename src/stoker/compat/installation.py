@@ -19,9 +19,9 @@ from stoker.backend.choose import load_backend
 from stoker.compat.tell import Teller
 
 ORDER = (
-    "numpy_names", "optimizers", "identifiers", "hard_sigmoids", "old_regularizers", "layers", "own_layers", "attributes", "graph_losses",
-    "merge", "callbacks", "seen", "checkpoints", "loading", "compiling", "targets", "calls", "models", "preprocessing", "keras_utils",
-    "tensorflow1", "torch_tensors",
+    "numpy_names", "optimizers", "identifiers", "hard_sigmoids", "old_regularizers", "layers", "own_layers", "attributes", "weights",
+    "graph_losses", "merge", "callbacks", "seen", "checkpoints", "loading", "compiling", "targets", "calls", "models", "preprocessing",
+    "keras_utils", "tensorflow1", "torch_tensors",
 )
 """Parts that stand for themselves, in the order in which they are put in place."""
 

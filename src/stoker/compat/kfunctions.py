@@ -27,7 +27,8 @@ LOST = {
 def complete(teller: Teller, loose: Loose) -> None:
     """Add what is missing to ``keras.backend``."""
     names: dict[str, Any] = {name: Lost(f"keras.backend.{name}", remedy) for name, remedy in LOST.items()}
-    names |= kmath.functions() | kimages.functions() | kstate.functions(teller, loose) | krandom.functions()
+    names |= kmath.functions(teller) | kimages.functions() | kstate.functions(teller, loose)
+    names |= krandom.functions(names["variable"])
     for name, value in names.items():
         if name not in vars(keras.backend):
             setattr(keras.backend, name, value)

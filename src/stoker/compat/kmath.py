@@ -10,7 +10,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from stoker.compat.crossentropies import NAMES, in_order
 from stoker.compat.kwords import WORDS, by_old_words
+from stoker.compat.tell import Teller
 
 DIRECT = {
     "abs": "absolute", "sign": "sign", "square": "square", "log": "log", "exp": "exp", "sin": "sin", "cos": "cos", "round": "round",
@@ -183,11 +185,6 @@ def normalize_batch_in_training(x: Any, gamma: Any, beta: Any, reduction_axes: A
     return batch_normalization(x, mean, var, beta, gamma, epsilon=epsilon), *kept
 
 
-def moving_average_update(x: Any, value: Any, momentum: float) -> Any:
-    """Move a variable towards a value."""
-    return x.assign(ops.add(ops.multiply(x, momentum), ops.multiply(value, 1.0 - momentum)))
-
-
 def foldl(fn: Any, elems: Any, initializer: Any = None, name: str | None = None) -> Any:
     """Fold the rows of ``elems`` together, from the first on."""
     rows = list(range(elems.shape[0]))
@@ -205,11 +202,12 @@ def foldr(fn: Any, elems: Any, initializer: Any = None, name: str | None = None)
 OWN = (
     sqrt, argmax, argmin, concatenate, expand_dims, flatten, batch_flatten, batch_dot, repeat, gather, switch, cumsum, cumprod,
     l2_normalize, relu, hard_sigmoid, in_top_k, bias_add, ctc_batch_cost, ctc_decode, dot, slice, identity, batch_normalization,
-    normalize_batch_in_training, moving_average_update, foldl, foldr,
+    normalize_batch_in_training, foldl, foldr,
 )
 
 
-def functions() -> dict[str, Any]:
+def functions(teller: Teller) -> dict[str, Any]:
     """Every function by its old name."""
     direct = {old: by_old_words(getattr(ops, new), WORDS.get(old, ("x",))) for old, new in DIRECT.items()}
-    return {**direct, **{function.__name__: function for function in OWN}}
+    turned = {name: in_order(name, direct[name], teller) for name in NAMES}
+    return {**direct, **turned, **{function.__name__: function for function in OWN}}

@@ -59,15 +59,16 @@ def dropout(x: Any, level: float, noise_shape: Any = None, seed: int | None = No
 OWN = (random_uniform, random_normal, truncated_normal, random_binomial, dropout)
 
 
-def functions() -> dict[str, Any]:
-    """Every function by its old name."""
+def functions(variable: Callable[..., Any]) -> dict[str, Any]:
+    """Every function by its old name; ``variable`` is the one that makes variables."""
     made = {function.__name__: function for function in OWN}
-    return {**made, "random_uniform_variable": _variable(random_uniform), "random_normal_variable": _variable(random_normal)}
+    return {**made, "random_uniform_variable": _variable(random_uniform, variable),
+            "random_normal_variable": _variable(random_normal, variable)}
 
 
-def _variable(draw: Callable[..., Any]) -> Callable[..., Any]:
+def _variable(draw: Callable[..., Any], variable: Callable[..., Any]) -> Callable[..., Any]:
     def make(shape: Any, low: float, high: float, dtype: str | None = None, name: str | None = None, seed: int | None = None) -> Any:
-        return keras.Variable(draw(shape, low, high, dtype, seed), name=name)
+        return variable(draw(shape, low, high, dtype, seed), dtype, name)
 
     return make
 

@@ -65,18 +65,29 @@ def batch_set_value(tuples: Any) -> None:
 
 
 def update(x: Any, new_x: Any) -> Any:
-    """Set a variable from a tensor."""
-    return x.assign(new_x)
+    """Set a variable from a tensor; within a layer's call, where the call trains."""
+    return x if _is_idle() else x.assign(new_x)
 
 
 def update_add(x: Any, increment: Any) -> Any:
-    """Add to a variable."""
-    return x.assign(x + increment)
+    """Add to a variable; within a layer's call, where the call trains."""
+    return update(x, x + increment)
 
 
 def update_sub(x: Any, decrement: Any) -> Any:
-    """Take from a variable."""
-    return x.assign(x - decrement)
+    """Take from a variable; within a layer's call, where the call trains."""
+    return update(x, x - decrement)
+
+
+def moving_average_update(x: Any, value: Any, momentum: float) -> Any:
+    """Move a variable towards a value; within a layer's call, where the call trains."""
+    return update(x, ops.add(ops.multiply(x, momentum), ops.multiply(value, 1.0 - momentum)))
+
+
+def _is_idle() -> bool:
+    """Whether a layer is called by what does not train; Keras 2 ran the updates of layers while it trained, and then alone."""
+    context = _call()
+    return context is not None and not getattr(context, "training", False)
 
 
 def ndim(x: Any) -> int:
@@ -141,8 +152,12 @@ def set_image_dim_ordering(dim_ordering: str) -> None:
 
 def learning_phase() -> int:
     """1 inside a call that trains, else 0."""
-    context = global_state.get_global_attribute("current_call_ctx")  # has no public counterpart
-    return int(bool(getattr(context, "training", False)))
+    return int(bool(getattr(_call(), "training", False)))
+
+
+def _call() -> Any:
+    """Keras's context of the call of the outermost layer; None outside of such calls."""
+    return global_state.get_global_attribute("current_call_ctx")  # has no public counterpart
 
 
 def in_train_phase(x: Any, alt: Any, training: Any = None) -> Any:
@@ -158,8 +173,8 @@ def in_test_phase(x: Any, alt: Any, training: Any = None) -> Any:
 
 OWN = (
     constant, eye, arange, placeholder, get_value, set_value, batch_get_value,
-    batch_set_value, update, update_add, update_sub, ndim, int_shape, dtype, count_params, cast_to_floatx, print_tensor,
-    is_placeholder, is_sparse, to_dense, reset_uids,
+    batch_set_value, update, update_add, update_sub, moving_average_update,
+    ndim, int_shape, dtype, count_params, cast_to_floatx, print_tensor, is_placeholder, is_sparse, to_dense, reset_uids,
     image_dim_ordering, set_image_dim_ordering, learning_phase, in_train_phase, in_test_phase,
 )
 

@@ -1,6 +1,7 @@
 """The functions of ``keras.backend`` that make variables: ``variable``, ``zeros``, ``ones``, and their like.
 
-Rules: what is made can be read and set by ``K.get_value`` and ``K.set_value``; it takes numbers, arrays, tensors and variables.
+Rules: what is made can be read and set by ``K.get_value`` and ``K.set_value``; it takes numbers, arrays, tensors and variables;
+it is trained where a layer's lists name it, as in Keras 1 and 2.2, and in a script of TensorFlow's Keras wherever a layer has it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import numpy as np
 from keras import ops
 
 from stoker.compat.loose import Loose
+from stoker.compat.positions import through_tensorflow
+from stoker.compat.weights import leave
 
 
 def functions(loose: Loose) -> dict[str, Any]:
@@ -21,9 +24,9 @@ def functions(loose: Loose) -> dict[str, Any]:
         """A variable that holds a value."""
         kind = dtype or keras.config.floatx()
         array = ops.convert_to_numpy(value) if ops.is_tensor(value) or isinstance(value, keras.Variable) else np.asarray(value)
-        made = keras.Variable(array.astype(kind), dtype=kind, name=name)
+        made = keras.Variable(array.astype(kind), dtype=kind, name=name)  # TensorFlow cannot make it trainable later
         made.constraint = constraint
-        return loose.add(made)
+        return loose.add(made if through_tensorflow() else leave(made))
 
     def zeros(shape: Any, dtype: str | None = None, name: str | None = None) -> Any:
         """A variable of zeros; within a compiled step, where the shape may be no numbers, a tensor."""

@@ -8,6 +8,7 @@ Rules: a kernel size read from ``Conv2D(n, rows, columns)`` is told; ``Convoluti
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -76,16 +77,25 @@ def given_besides(name: str, kind: Any, given: dict[str, Any]) -> Any:
 
 def through_tensorflow() -> bool:
     """Whether the script's file takes Keras from TensorFlow, and not from a package of its own."""
-    return _takes_tensorflows(script_place()[0])
+    filename = script_place()[0]
+    found = _takes_tensorflows(filename)
+    return takes_tensorflows(_cells()) if found is None else found
 
 
 @lru_cache(maxsize=64)
-def _takes_tensorflows(filename: str) -> bool:
+def _takes_tensorflows(filename: str) -> bool | None:
+    """The same for a file; None where it cannot be read, as that of a notebook's cell, beside which other cells come to stand."""
     try:
         text = Path(filename).read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return False
+        return None
     return takes_tensorflows(text)
+
+
+def _cells() -> str:
+    """What has been run of a notebook; nothing where there is none."""
+    cells = getattr(sys.modules["__main__"], "In", None)
+    return "\n".join(map(str, cells)) if isinstance(cells, list) else ""
 
 
 def old_positions(kind: str, arguments: tuple[Any, ...], options: dict[str, Any], teller: Teller) -> tuple[Any, ...]:
