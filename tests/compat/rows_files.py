@@ -203,6 +203,30 @@ def sequential(*layers):
 GATES = {"units": 2, "activation": "tanh", "use_bias": True, "time_major": False, "implementation": 2, "return_sequences": True}
 
 
+def test_what_compile_was_given_in_tensorflows_keras_2_is_read(tmp_path):
+    def half(y_true, y_pred):
+        return K.mean(y_pred) / 2
+
+    metrics = [{"class_name": "MeanMetricWrapper", "config": {"name": name, "dtype": "float32", "fn": function}} for name, function in (
+        ("accuracy", "sparse_categorical_accuracy"), ("right", "sparse_categorical_accuracy"), ("half", "half"))]
+    training = {
+        "loss": {"class_name": "SparseCategoricalCrossentropy", "config": {"reduction": "auto", "name": "entropy", "from_logits": True}},
+        "metrics": [metrics], "weighted_metrics": None, "loss_weights": None,
+        "optimizer_config": {"class_name": "Custom>Adam", "config": {
+            "name": "Adam", "weight_decay": None, "clipnorm": None, "global_clipnorm": None, "clipvalue": None, "use_ema": False,
+            "ema_momentum": 0.99, "ema_overwrite_frequency": None, "jit_compile": True, "is_legacy_optimizer": False,
+            "learning_rate": 0.25, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": False}}}
+    old_file(tmp_path / "k.h5", {"class_name": "Sequential", "config": {
+        "name": "s", "layers": [old_dense("d", 2, batch_input_shape=[None, 4])]}}, WEIGHTS, training)
+    model = load_model(str(tmp_path / "k.h5"), custom_objects={"half": half})
+    kind, p = Y.argmax(1), X @ KERNEL + 1
+    entropy = (np.log(np.exp(p).sum(1)) - p[range(24), kind]).mean()
+    wanted = [entropy, *[(p.argmax(1) == kind).mean()] * 2, p.mean() / 2]
+    np.testing.assert_allclose(model.evaluate(X, kind, verbose=0), wanted, rtol=1e-4)
+    assert model.metrics_names == ["loss", "accuracy", "right", "half"] and float(K.get_value(model.optimizer.lr)) == 0.25
+    model.train_on_batch(X, kind)
+
+
 def test_words_of_tensorflows_keras_2_that_say_nothing_are_left_out():
     text = sequential(("LSTM", {**GATES, "recurrent_activation": "hard_sigmoid", "batch_input_shape": [None, 3, 2]}),
                       ("GRU", {**GATES, "recurrent_activation": "sigmoid", "reset_after": True}), ("SimpleRNN", GATES))

@@ -8,8 +8,8 @@ import stoker.compat
 stoker.compat.install()
 
 from keras import backend as K  # noqa: E402
-from keras.layers import Input, Lambda  # noqa: E402
-from keras.models import Model  # noqa: E402
+from keras.layers import Dense, Input, Lambda  # noqa: E402
+from keras.models import Model, Sequential  # noqa: E402
 
 R = np.random.RandomState(3)
 X = R.randn(3, 4).astype("float32")
@@ -114,6 +114,27 @@ def test_zeros_and_ones_may_be_made_inside_layers():
     inputs = Input((4,))
     model = Model(inputs, Lambda(lambda x: x * K.ones((4,)) + K.zeros_like(x) + K.zeros((1, 4)))(inputs))
     np.testing.assert_allclose(model.predict(X), X, rtol=1e-6)
+
+
+def test_zeros_ones_and_variables_may_be_made_inside_losses_and_metrics():
+    def tversky(y_true, y_pred):
+        ones = K.ones(K.shape(y_true))
+        right = K.sum(y_true * y_pred)
+        return (K.variable(1.0) + right) / (K.ones((1,)) + right + 0.3 * K.sum(y_pred * (ones - y_true)) + K.sum(K.zeros((3, 4))))
+
+    model = Sequential([Dense(4, activation="sigmoid", input_dim=4)])
+    model.compile("sgd", tversky, metrics=[tversky])
+    p, y = model.predict(X), (Y > 0).astype("float32")
+    right = (y * p).sum()
+    wanted = (1 + right) / (1 + right + 0.3 * (p * (1 - y)).sum())
+    np.testing.assert_allclose(model.evaluate(X, y, verbose=0), [wanted, wanted], rtol=1e-4)
+    np.testing.assert_allclose(model.train_on_batch(X, y), [wanted, wanted], rtol=1e-4)
+
+
+def test_slices_may_be_taken_inside_layers():
+    inputs = Input((4,))
+    model = Model(inputs, Lambda(lambda x: K.slice(x, [0, 1], [-1, 2]))(inputs))
+    np.testing.assert_allclose(model.predict(X), X[:, 1:3], rtol=1e-6)
 
 
 def test_ctc_decoding_takes_the_last_class_for_the_blank():

@@ -5,6 +5,7 @@ Rules: everything works on arrays, tensors and symbolic tensors alike, and is di
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 import keras
@@ -162,9 +163,8 @@ def dot(x: Any, y: Any) -> Any:
 
 def slice(x: Any, start: Any, size: Any) -> Any:
     """A block of ``size``, from ``start``; a size of -1 is all that is left."""
-    lengths = [x.shape[axis] - first if length == -1 else length
-               for axis, (first, length) in enumerate(zip(start, size, strict=True))]
-    return ops.slice(x, tuple(start), tuple(lengths))
+    return x[tuple(builtins.slice(first, None if isinstance(length, int) and length == -1 else first + length)
+                   for first, length in zip(start, size, strict=True))]
 
 
 def identity(x: Any, name: str | None = None) -> Any:

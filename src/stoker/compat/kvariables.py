@@ -6,6 +6,7 @@ it is trained where a layer's lists name it, as in Keras 1 and 2.2, and in a scr
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import keras
@@ -21,8 +22,10 @@ def functions(loose: Loose) -> dict[str, Any]:
     """Every function by its old name; the variables that they make are noted in ``loose``."""
 
     def variable(value: Any, dtype: str | None = None, name: str | None = None, constraint: Any = None) -> Any:
-        """A variable that holds a value."""
+        """A variable that holds a value; within a loss or a metric, a tensor of it."""
         kind = dtype or keras.config.floatx()
+        if not _in_call() and in_step():
+            return ops.convert_to_tensor(value, dtype=kind)
         array = ops.convert_to_numpy(value) if ops.is_tensor(value) or isinstance(value, keras.Variable) else np.asarray(value)
         made = keras.Variable(array.astype(kind), dtype=kind, name=name)  # TensorFlow cannot make it trainable later
         made.constraint = constraint
@@ -49,10 +52,21 @@ def functions(loose: Loose) -> dict[str, Any]:
 
 def in_step() -> bool:
     """Whether a model's step, or a layer's call, is being computed or traced: what is made there is no variable of its own."""
-    from keras.src.backend.common import global_state, stateless_scope
+    from keras.src.backend.common import stateless_scope
 
-    is_in_call = global_state.get_global_attribute("current_call_ctx") is not None
-    return is_in_call or stateless_scope.in_stateless_scope()
+    return _in_call() or stateless_scope.in_stateless_scope() or _in_function()
+
+
+def _in_call() -> bool:
+    """Whether a layer is being called, and may be building itself."""
+    from keras.src.backend.common import global_state
+
+    return global_state.get_global_attribute("current_call_ctx") is not None
+
+
+def _in_function() -> bool:
+    """Whether TensorFlow is tracing a function, in which a loss or a metric is computed outside of any layer."""
+    return keras.config.backend() == "tensorflow" and bool(importlib.import_module("tensorflow").inside_function())
 
 
 def zeros_like(x: Any, dtype: str | None = None, name: str | None = None) -> Any:

@@ -39,6 +39,10 @@ UNUSED = ("kernel_initializer", "kernel_regularizer", "kernel_constraint")
 """What TensorFlow's Keras 2 wrote of separable convolutions, which have a depthwise and a pointwise kernel in the place of that one."""
 
 
+TENSORFLOWS = ("jit_compile", "is_legacy_optimizer")
+"""What TensorFlow's Keras 2 wrote of optimizers, and Keras 3 does not take."""
+
+
 def complete(teller: Teller) -> None:
     """Let ``model_from_json`` read what Keras 2 wrote, and functions in files see what they saw in Keras 2."""
 
@@ -186,12 +190,18 @@ def _with_globals(original: Any) -> Any:
 def _compile_arguments(training: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
     metrics, weighted = training.get("metrics"), training.get("weighted_metrics")
     return {
-        "optimizer": keras.optimizers.deserialize(training["optimizer_config"]),
+        "optimizer": keras.optimizers.deserialize(_optimizer(training["optimizer_config"])),
         "loss": _each(training.get("loss"), lambda one: _object(one, known, keras.losses)),
         "metrics": _each(metrics, lambda one: _object(one, known, keras.metrics)) if metrics else None,
         "weighted_metrics": _each(weighted, lambda one: _object(one, known, keras.metrics)) if weighted else None,
         "loss_weights": training.get("loss_weights"),
     }
+
+
+def _optimizer(config: dict[str, Any]) -> dict[str, Any]:
+    """The config of an optimizer without what TensorFlow's Keras 2 alone wrote."""
+    own = {word: value for word, value in config["config"].items() if word not in TENSORFLOWS}
+    return {**config, "class_name": config["class_name"].removeprefix("Custom>"), "config": own}
 
 
 def _each(config: Any, make: Any) -> Any:
@@ -203,8 +213,10 @@ def _each(config: Any, make: Any) -> Any:
 
 def _object(config: Any, known: Mapping[str, Any], module: Any) -> Any:
     """A loss or a metric: the script's own before Keras's; names that ``compile`` knows stay names."""
+    if isinstance(config, dict):
+        return _built(config, known, module)
     if not isinstance(config, str):
-        return module.deserialize(config) if isinstance(config, dict) else config
+        return config
     if config in SPECIAL:
         return config
     if config in known:
@@ -214,6 +226,18 @@ def _object(config: Any, known: Mapping[str, Any], module: Any) -> Any:
     except ValueError:
         return vars(module).get(config, config)  # scripts put functions of their own into keras.losses
     return config
+
+
+def _built(config: dict[str, Any], known: Mapping[str, Any], module: Any) -> Any:
+    """A loss or a metric that a file describes as an object; TensorFlow's Keras 2 did so of functions too."""
+    own = config.get("config")
+    if not isinstance(own, dict):
+        return module.deserialize(config)
+    if config["class_name"] == "MeanMetricWrapper" and isinstance(own.get("fn"), str):
+        name, function = own.get("name"), own["fn"]
+        found = known.get(function) or getattr(keras.metrics, function, None) or getattr(keras.losses, function, function)
+        return name if name in SPECIAL else keras.metrics.MeanMetricWrapper(found, name=name) if callable(found) else function
+    return module.deserialize({**config, "config": {word: value for word, value in own.items() if (word, value) != ("reduction", "auto")}})
 
 
 def _restore_optimizer(file: Any, model: Any, teller: Teller) -> None:
