@@ -196,6 +196,17 @@ def test_plateaus_take_epsilon():
     np.testing.assert_allclose(history["lr"], [0.4, 0.4, 0.2, 0.1], rtol=1e-5)
 
 
+def test_the_direction_of_what_ends_in_auc_is_that_of_tensorflows_keras(tmp_path):
+    directions = []
+    for text in ("from tensorflow.keras.callbacks import EarlyStopping", "from keras.callbacks import EarlyStopping"):
+        path = tmp_path / f"script{len(text)}.py"
+        path.write_text(f"{text}\nmade = EarlyStopping(monitor='val_auc'), EarlyStopping('val_auc', mode='min')\n")
+        held = {}
+        exec(compile(path.read_text(), str(path), "exec"), held)
+        directions.append([one.mode for one in held["made"]])
+    assert directions == [["max", "min"], ["min", "min"]]
+
+
 def test_schedulers_set_lr():
     model = classifier(SGD(lr=0.4))
     model.fit_generator(batches(), 3, 3, verbose=0, callbacks=[LearningRateScheduler(lambda epoch: 0.1 * 0.5**epoch), BaseLogger()])

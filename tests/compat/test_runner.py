@@ -207,11 +207,13 @@ def test_without_tensorflow_its_keras_is_keras(script):
         tf.set_random_seed(3)
         tf.logging.set_verbosity(tf.logging.ERROR)
         print(tk is keras, tf.keras is keras, Dense is keras.layers.Dense, to_categorical([1], 2).tolist())
+        keras.callbacks.TensorBoard('logs', write_grads=True).on_epoch_end(0, {})
         tf.log(3.0)
     """)
     done = runner(path, start=("-c", WITHOUT_TENSORFLOW), env={**os.environ, "KERAS_BACKEND": OTHER})
     assert done.stdout == "True True True [[0.0, 1.0]]\n", done.stderr
-    assert done.returncode == 1 and "tensorflow.log" in done.stderr and "train.py:13" in done.stderr
+    assert done.returncode == 1 and "tensorflow.log" in done.stderr and "train.py:14" in done.stderr
+    assert "train.py:13: CompatWarning: TensorBoard: it writes nothing" in done.stderr
 
 
 def test_a_missing_script_and_no_script_are_usage_errors(capsys):

@@ -5,11 +5,13 @@ Rules: the classes are Keras 3's with what was theirs added; ``mode='auto'`` goe
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 import keras
 
 from stoker.compat.patching import before_init
+from stoker.compat.positions import through_tensorflow
 from stoker.compat.spelling import translate
 from stoker.compat.tell import Teller
 
@@ -34,6 +36,8 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
 
     def __init__(self, monitor: str = "val_loss", min_delta: float = 0, patience: int = 0, verbose: int = 0, mode: str = "auto",
                  *others: Any, **options: Any) -> None:
+        if mode == "auto" and monitor.endswith("auc") and through_tensorflow():
+            mode = "max"  # TensorFlow's late versions alone, and this callback alone
         super().__init__(monitor, min_delta, patience, verbose, old_mode(monitor, mode), *others, **options)
 
 
@@ -108,7 +112,17 @@ def complete(teller: Teller) -> None:
                 teller.tell(f"TensorBoard({name}=)", "Keras 3 does not write that; remove the argument.")
             super().__init__(**options)
 
-    for kind in (EarlyStopping, ReduceLROnPlateau, LearningRateScheduler, ModelCheckpoint, BaseLogger, TensorBoard):
+    class NoBoard(keras.callbacks.Callback):
+        """Writes nothing, where TensorFlow, which writes for Keras 3's, is not installed."""
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__()
+            teller.tell("TensorBoard", "it writes nothing where TensorFlow is not installed; install it, or use keras.callbacks.CSVLogger.")
+
+    has_tensorflow = importlib.util.find_spec("tensorflow") is not None
+    NoBoard.__name__ = NoBoard.__qualname__ = "TensorBoard"
+    for kind in (EarlyStopping, ReduceLROnPlateau, LearningRateScheduler, ModelCheckpoint, BaseLogger,
+                 TensorBoard if has_tensorflow else NoBoard):
         setattr(keras.callbacks, kind.__name__, kind)
     before_init(keras.callbacks.ProgbarLogger, _without_mode)
 
