@@ -1,5 +1,8 @@
 """Losses of a graph's own tensors, stateful layers, and single values. Run in a process of its own for each backend."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -104,3 +107,32 @@ def test_a_prediction_of_one_value_is_a_number():
     model = Sequential([Dense(1, input_dim=4, init="one", bias=False)])
     assert float(model.predict(X[:1])) == pytest.approx(X[0].sum()) and float(model.predict(X[:1], batch_size=1)) > 0
     assert isinstance(model.predict(X[:1]), np.ndarray) and model.predict(X[:1]).shape == (1, 1)
+
+
+def test_each_row_of_one_value_is_a_number():
+    model = Sequential([Dense(1, input_dim=4, init="one", bias=False)])
+    for predicted in (model.predict(X), model.predict_generator((X for _ in range(1)), 1), model.predict_on_batch(X)):
+        assert f"{float(predicted[0]):.3f} %d" % (10 * predicted)[1] == f"{X[0].sum():.3f} {int(10 * X[1].sum())}"
+        filled = np.zeros(2)
+        filled[0] = predicted[0]
+        assert filled[0] == pytest.approx(X[0].sum())
+    with pytest.raises(ValueError, match="size 1"):
+        float(predicted)
+
+
+def test_predictions_are_arrays_as_ever(tmp_path):
+    inputs = Input((4,))
+    model = Model(inputs, [Dense(2)(inputs), Dense(1)(inputs)])
+    first, second = model.predict(X)
+    assert float(second[0]) == second[0, 0] and repr(first) == repr(np.array(first))
+    assert {type(first.mean()), type(np.max(first)), type(first[0, 0]), type(first.sum(1)[0])} == {np.float32}
+    assert {first.argmax(): 1, first[0].max(): 2} and type(pickle.loads(pickle.dumps(first, 5))) is np.ndarray
+    np.save(tmp_path / "p.npy", first)
+    np.testing.assert_array_equal(np.load(tmp_path / "p.npy"), first)
+    np.testing.assert_array_equal(copy.deepcopy(first), first)
+    other = Sequential([Dense(1, input_dim=2)])
+    other.compile("sgd", "mse")
+    other.fit(first, second, verbose=0, validation_data=(first, second))
+    other.train_on_batch(first, second)
+    other.fit_generator(((first, second) for _ in range(4)), 2, 1, verbose=0, workers=2)
+    assert other.predict_on_batch(first).shape == (12, 1)

@@ -1,5 +1,7 @@
 """Models, optimizers, metrics and callbacks as old scripts use them. Run in a process of its own for each backend."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,8 @@ from keras.callbacks import Callback, LambdaCallback, ModelCheckpoint  # noqa: E
 from keras.layers import Dense, Input, Lambda, Layer  # noqa: E402
 from keras.models import Model, Sequential  # noqa: E402
 from keras.optimizers import SGD, Adam  # noqa: E402
+
+from stoker.compat.tell import Teller  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::stoker.compat.CompatWarning")
 
@@ -143,6 +147,17 @@ def test_own_metrics_see_targets_of_the_predictions_rank():
     classes.compile("sgd", "sparse_categorical_crossentropy", metrics=[rmse])
     classes.train_on_batch(X, np.arange(16) % 3)
     assert set(seen) == {(2, 2, 1)}
+
+
+def test_own_metrics_see_targets_of_the_predictions_dtype():
+    def found(y_true, y_pred):
+        return K.sum(K.round(K.clip(y_true * y_pred, 0, 1))) / (K.sum(y_true) + K.epsilon())
+
+    model = Sequential([Dense(1, input_dim=4, activation="sigmoid")])
+    model.compile(SGD(lr=0.0), "binary_crossentropy", metrics=[found])
+    y = np.arange(16) % 2
+    wanted = pytest.approx((model.predict(X)[:, 0][y == 1] > 0.5).mean(), abs=1e-5)
+    assert model.evaluate(X, y, verbose=0)[1] == wanted and model.train_on_batch(X, y[:, None])[1] == wanted
 
 
 def test_a_normalization_that_is_not_trainable_is_told():
@@ -299,10 +314,56 @@ def test_what_a_dict_has_beside_the_models_inputs_is_left():
     assert model.predict({"image": X, "source": X[:, :1]}).shape == (16, 2)
 
 
-def test_the_scale_of_weights_of_zero_is_told():
-    model = linear("sgd", 2)
-    with pytest.warns(stoker.compat.CompatWarning, match="not 0"):
-        model.fit(X, Y, sample_weight=np.r_[np.zeros(8), np.ones(8)], verbose=0)
+WEIGHTS = np.r_[np.zeros(8), np.ones(8)]
+ZEROS = {
+    "fit": lambda model: model.fit(X, Y, sample_weight=WEIGHTS, verbose=0),
+    "validation": lambda model: model.fit(X, Y, validation_data=(X, Y, WEIGHTS), verbose=0),
+    "generator": lambda model: model.fit_generator(((X, Y) for _ in range(3)), 1, 1, validation_data=(X, Y, WEIGHTS), verbose=0),
+    "evaluate": lambda model: model.evaluate(X, Y, sample_weight=WEIGHTS, verbose=0),
+    "train_on_batch": lambda model: model.train_on_batch(X, Y, WEIGHTS),
+    "test_on_batch": lambda model: model.test_on_batch(X, Y, sample_weight=WEIGHTS),
+}
+
+
+@pytest.mark.parametrize("name", ZEROS)
+def test_the_scale_of_weights_of_zero_is_told(name, monkeypatch):
+    told = []
+    monkeypatch.setattr(Teller, "has_told", lambda self, topic: False)
+    monkeypatch.setattr(Teller, "tell", lambda self, topic, text: told.append(text))
+    ZEROS[name](linear("sgd", 2))
+    assert any("not 0" in text for text in told)
+
+
+def test_arrays_for_validation_are_taken_whole(tmp_path):
+    model, endless = linear(SGD(lr=0.0), 2), ((X, Y) for _ in range(99))
+    wanted = pytest.approx(model.evaluate(X, Y, verbose=0), rel=1e-5)
+    for options in ({"validation_steps": 1}, {"nb_val_samples": 16}):
+        assert model.fit_generator(endless, 1, 1, validation_data=(X, Y), verbose=0, **options).history["val_loss"] == [wanted]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert model.fit(X, Y, batch_size=4, validation_data=(X, Y), verbose=0, **options).history["val_loss"] == [wanted]
+    path = tmp_path / "script.py"
+    path.write_text("from tensorflow.keras import models\n"
+                    "history = model.fit(x, y, batch_size=4, validation_data=(x, y), validation_steps=1, verbose=0).history\n")
+    held = {"model": model, "x": X, "y": Y}
+    exec(compile(path.read_text(), str(path), "exec"), held)
+    assert held["history"]["val_loss"] == [pytest.approx(model.evaluate(X[:4], Y[:4], verbose=0), rel=1e-5)]
+
+
+def test_sparse_matrices_and_tuples_are_data():
+    sparse = pytest.importorskip("scipy.sparse")
+    model = linear(SGD(lr=0.0), 2)
+    x, wanted = sparse.csr_matrix(X), pytest.approx(model.evaluate(X, Y, verbose=0), rel=1e-5)
+    assert model.fit(x, Y, verbose=0, validation_data=(x, Y)).history["val_loss"] == [wanted]
+    assert model.evaluate(x, Y, verbose=0) == wanted
+    np.testing.assert_allclose(model.predict(x), model.predict(X), rtol=1e-6)
+    left, right = Input((4,)), Input((4,))
+    pair = Model([left, right], Dense(4, init="identity")(keras.layers.add([left, right])))
+    pair.compile(SGD(lr=0.0), "mse")
+    wanted = pytest.approx(pair.evaluate([X, X], X, verbose=0), rel=1e-5)
+    assert pair.fit((X, X), X, verbose=0, validation_data=((X, X), X)).history["val_loss"] == [wanted]
+    assert pair.evaluate((X, X), X, verbose=0) == wanted
+    np.testing.assert_allclose(pair.predict((X, X)), 2 * X, rtol=1e-6)
 
 
 def test_functions_of_tensorflow_in_a_loss_are_told():

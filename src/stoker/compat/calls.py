@@ -18,9 +18,12 @@ import numpy as np
 
 from stoker import api
 from stoker.batch import spec
+from stoker.compat import zero_weights
 from stoker.compat.models import in_old_order
 from stoker.compat.patching import wrap
-from stoker.compat.seen import as_seen
+from stoker.compat.positions import through_tensorflow
+from stoker.compat.predicted import as_numbers
+from stoker.compat.seen import as_seen, flat_arrays
 from stoker.compat.spelling import Rule, translate
 from stoker.compat.tell import Teller
 from stoker.compat.trainable import as_compiled
@@ -35,21 +38,19 @@ POSITIONAL = (
 )
 """Arguments of Keras 2.2's ``fit_generator`` after the generator."""
 
-ZEROS = ("the loss is the mean over all rows or steps, in Keras 2 it was the mean over those whose weight is not 0; where the number "
-         "matters, divide the weights by their share that is not 0.")
-
 
 def complete(teller: Teller) -> None:
     """Put the old spellings before the methods of ``keras.Model``."""
     model = keras.Model
     model.fit_generator = _fit_generator(teller)
     model.evaluate_generator = _run_generator(teller, _evaluate_generator)
-    model.predict_generator = _run_generator(teller, api.predict_generator)
+    model.predict_generator = _run_generator(teller, _predict_generator)
     wrap(model, "fit", lambda original: _fit(original, teller))
-    wrap(model, "evaluate", _evaluate)
+    wrap(model, "evaluate", lambda original: _evaluate(original, teller))
     wrap(model, "predict", _predict)
     for name in ("train_on_batch", "test_on_batch"):
-        wrap(model, name, _on_batch)
+        wrap(model, name, lambda original: _on_batch(original, teller))
+    wrap(model, "predict_on_batch", lambda original: lambda self, x: as_numbers(original(self, x)))
     wrap(spec, "_by_name", _known_only)
 
 
@@ -70,6 +71,7 @@ def _fit_generator(teller: Teller) -> Callable[..., Any]:
         options.update(zip(POSITIONAL, arguments, strict=False))
         if arguments:
             _doubt(arguments[0], source, teller)
+        _settle_validation(options, teller)
         samples = _samples(options, teller, source)
         options["callbacks"] = as_seen(
             options.get("callbacks"), options.get("validation_data"), getattr(source, "samples", None), getattr(source, "batch_size", None))
@@ -77,6 +79,18 @@ def _fit_generator(teller: Teller) -> Callable[..., Any]:
             return api.fit_generator(self, source, **{**options, **samples})
 
     return fit_generator
+
+
+def _settle_validation(call: dict[str, Any], teller: Teller) -> None:
+    """Arrays for validation are taken whole, as in Keras 2.2, whatever number of steps or of samples stands beside them."""
+    given: Any = call.get("validation_data")
+    if flat_arrays(given) is None:
+        return
+    call["validation_data"] = tuple(map(_dense_part, given))
+    zero_weights.look(given[2] if len(given) > 2 else None, teller)
+    call.pop("nb_val_samples", None)
+    if not through_tensorflow():
+        call.pop("validation_steps", None)
 
 
 def _samples(options: dict[str, Any], teller: Teller, source: Any) -> dict[str, Any]:
@@ -112,6 +126,10 @@ def _evaluate_generator(model: Any, *arguments: Any, return_dict: bool = False, 
     return _returned(model, api.evaluate_generator(model, *arguments, return_dict=True, **options), return_dict)
 
 
+def _predict_generator(model: Any, *arguments: Any, **options: Any) -> Any:
+    return as_numbers(api.predict_generator(model, *arguments, **options))
+
+
 def _run_generator(teller: Teller, call: Callable[..., Any]) -> Callable[..., Any]:
     def run(self: Any, generator: Any = None, steps: Any = None, *arguments: Any, **options: Any) -> Any:
         source = options.pop("generator", None) if generator is None else generator
@@ -135,9 +153,11 @@ def _fit(original: Callable[..., Any], teller: Teller) -> Callable[..., Any]:
             "batch_size": batch_size, "epochs": options.pop("nb_epoch", epochs), "verbose": verbose,
             "callbacks": callbacks, "validation_data": validation_data, "shuffle": shuffle,
             "class_weight": class_weight, "initial_epoch": initial_epoch, "steps_per_epoch": steps_per_epoch, **options}
+        x, y = _dense(x, y)
         arrays = _arrays(x, y, sample_weight)
-        if sample_weight is not None and any(np.any(np.asarray(part) == 0) for part in keras.tree.flatten(sample_weight)):
-            teller.tell("sample weights of 0", ZEROS)
+        zero_weights.look(sample_weight, teller)
+        _settle_validation(call, teller)
+        validation_data = call["validation_data"]
         if not arrays and (_is_foreign(x) or _is_data(x)):
             for name in ("workers", "use_multiprocessing", "max_queue_size"):
                 call.pop(name, None)
@@ -158,10 +178,12 @@ def _fit(original: Callable[..., Any], teller: Teller) -> Callable[..., Any]:
     return fit
 
 
-def _evaluate(original: Callable[..., Any]) -> Callable[..., Any]:
+def _evaluate(original: Callable[..., Any], teller: Teller) -> Callable[..., Any]:
     def evaluate(self: Any, x: Any = None, y: Any = None, batch_size: Any = None, verbose: Any = 1, sample_weight: Any = None,
                  steps: Any = None, callbacks: Any = None, return_dict: bool = False, **options: Any) -> Any:
+        x, y = _dense(x, y)
         arrays = _arrays(x, y, sample_weight)
+        zero_weights.look(sample_weight, teller)
         call = {"batch_size": batch_size, "verbose": verbose, "steps": steps, "callbacks": callbacks, "return_dict": return_dict}
         if not arrays and (_is_foreign(x) or _is_data(x)):
             return original(self, x, y, sample_weight=sample_weight, **call)
@@ -181,32 +203,19 @@ def _predict(original: Callable[..., Any]) -> Callable[..., Any]:
     def predict(self: Any, x: Any, batch_size: Any = None, verbose: Any = 0, steps: Any = None, callbacks: Any = None,
                 **options: Any) -> Any:
         call = {"batch_size": batch_size, "verbose": verbose, "steps": steps, "callbacks": callbacks}
-        x = _in_order(self, x)
+        x = _in_order(self, _dense(x, x)[0])
         if _is_foreign(x) or (_is_data(x) and not _is_source(x)):
-            return _as_number(original(self, x, **call))
-        return _as_number(api.predict(self, x, **_as_processes({**call, **options})))
+            return as_numbers(original(self, x, **call))
+        return as_numbers(api.predict(self, x, **_as_processes({**call, **options})))
 
     return predict
 
 
-class OneValue(np.ndarray):
-    """An array of one value, of any shape, which ``float()`` takes, as it took every such array before."""
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-
-def _as_number(predicted: Any) -> Any:
-    return predicted.view(OneValue) if isinstance(predicted, np.ndarray) and predicted.size == 1 else predicted
-
-
-def _on_batch(original: Callable[..., Any]) -> Callable[..., Any]:
+def _on_batch(original: Callable[..., Any], teller: Teller) -> Callable[..., Any]:
     def on_batch(self: Any, x: Any, *arguments: Any, reset_metrics: bool = True, **options: Any) -> Any:
         if reset_metrics:
             self.reset_metrics()
+        zero_weights.look(arguments[1] if len(arguments) > 1 else options.get("sample_weight"), teller)
         with as_compiled(self):
             return original(self, _in_order(self, x), *arguments, **options)
 
@@ -226,6 +235,17 @@ def _in_order(model: Any, x: Any) -> Any:
 def _as_processes(call: dict[str, Any]) -> dict[str, Any]:
     translate(call, {**WORDS, "use_multiprocessing": "processes", "pickle_safe": "processes"})
     return call
+
+
+def _dense(x: Any, y: Any) -> tuple[Any, Any]:
+    """Data as arrays where they are sparse matrices, and as lists where they are tuples; without targets both as they are."""
+    return (x, y) if y is None else (_dense_part(x), _dense_part(y))
+
+
+def _dense_part(part: Any) -> Any:
+    if isinstance(part, list | tuple):
+        return [_dense_part(one) if hasattr(one, "toarray") else one for one in part]
+    return part.toarray() if hasattr(part, "toarray") else part
 
 
 def _arrays(x: Any, y: Any, sample_weight: Any) -> tuple[Any, ...] | None:

@@ -16,13 +16,13 @@ from typing import Any
 
 import keras
 
-from stoker.compat.calls import ZEROS
 from stoker.compat.graph_losses import with_values
 from stoker.compat.names import binary_accuracies, label, old_metrics
 from stoker.compat.patching import wrap
 from stoker.compat.positions import through_tensorflow
 from stoker.compat.tell import Teller
 from stoker.compat.trainable import remember
+from stoker.compat.zero_weights import ZEROS
 
 LOSSES = {
     "cosine_proximity": "cosine_similarity", "cosine": "cosine_similarity", "logcosh": "log_cosh",

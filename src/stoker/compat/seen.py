@@ -59,19 +59,19 @@ def as_seen(callbacks: Any, validation: Any, samples: int | None = None, batch_s
         batch_size: rows of a batch.
     """
     made = with_old_names(callbacks)
-    held_out = _flat_arrays(validation)
+    held_out = flat_arrays(validation)
     for callback in made:
         if held_out is not None and isinstance(callback, keras.callbacks.Callback):
             callback.validation_data = held_out
     return [OldParams(samples, batch_size), *made]
 
 
-def _flat_arrays(validation: Any) -> list[Any] | None:
-    """Inputs, targets and weights in one list; None for what is no arrays."""
+def flat_arrays(validation: Any) -> list[Any] | None:
+    """Inputs, targets and weights of validation in one list; None for what is no arrays."""
     if not isinstance(validation, list | tuple) or not 2 <= len(validation) <= 3:
         return None
     x, y = ([part] if hasattr(part, "shape") else keras.tree.flatten(part) for part in validation[:2])
     if not all(hasattr(part, "shape") for part in x + y):
         return None
-    weights = validation[2] if len(validation) == 3 and validation[2] is not None else [np.ones(len(part)) for part in y]
+    weights = validation[2] if len(validation) == 3 and validation[2] is not None else [np.ones(part.shape[0]) for part in y]
     return [*x, *y, *keras.tree.flatten(weights)]

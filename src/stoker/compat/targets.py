@@ -1,8 +1,8 @@
-"""Targets as the script's own metrics knew them: of shape ``(batch, 1)`` where an array has one axis.
+"""Targets as the script's own metrics knew them: of shape ``(batch, 1)`` where an array has one axis, and of the predictions' dtype.
 
 Keras 3 gives such functions what the script passed, and ``p - t`` of shapes ``(batch, 1)`` and ``(batch,)`` would be ``(batch, batch)``.
 
-Rules: Keras's own metrics, and losses, fit shapes themselves; a function sees another shape and no other values.
+Rules: Keras's own metrics, and losses, fit shapes themselves; a function sees another shape or dtype, and no other values.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def complete() -> None:
 def _fitting(original: Callable[..., Any]) -> Callable[..., Any]:
     def update_state(self: Any, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         if isfunction(self._fn) and not self._fn.__module__.startswith("keras."):
-            y_true = fitted(y_true, y_pred)
+            y_true = ops.cast(fitted(y_true, y_pred), y_pred.dtype)
         return original(self, y_true, y_pred, sample_weight=sample_weight)
 
     return update_state

@@ -42,6 +42,10 @@ class Teller:
     def __init__(self) -> None:
         self._told: set[str] = set()
 
+    def has_told(self, topic: str) -> bool:
+        """Whether a topic has been told."""
+        return topic in self._told
+
     def tell(self, topic: str, text: str) -> None:
         """Warn of a topic unless that has been done.
 
@@ -49,7 +53,7 @@ class Teller:
             topic: what it is about, such as ``multi_gpu_model``.
             text: what is so now, and what to write instead.
         """
-        if topic in self._told:
+        if self.has_told(topic):
             return
         self._told.add(topic)
         filename, line = script_place()
