@@ -74,6 +74,36 @@ def test_a_loss_function_may_use_tensors_of_the_model():
     assert not np.array_equal(moved, model.get_layer("spread").get_weights()[0])
 
 
+def test_a_loss_that_is_a_method_may_use_tensors_of_its_object():
+    class Vae:
+        def __init__(self):
+            self.inputs, self.mean, self.spread, self.outputs = autoencoder()
+            self.model = Model(self.inputs, self.outputs)
+            self.model.compile(SGD(lr=0.05), self.vae_loss)
+
+        def vae_loss(self, x, decoded):
+            return 4 * binary_crossentropy(x, decoded) - 0.5 * K.sum(1 + self.spread - K.square(self.mean) - K.exp(self.spread), axis=-1)
+
+    vae = Vae()
+    wanted = expected(vae.inputs, vae.mean, vae.spread, vae.outputs)
+    assert vae.model.evaluate(X, X, verbose=0) == pytest.approx(wanted, rel=1e-4)
+    history = vae.model.fit(X, X, epochs=4, batch_size=12, verbose=0).history["loss"]
+    assert history[0] == pytest.approx(wanted, rel=1e-4) and history[-1] < history[0]
+    assert isinstance(vae.mean, keras.KerasTensor)
+
+
+def test_a_layer_that_adds_a_loss_of_a_tensor_it_is_not_called_with_says_what_to_write():
+    inputs, mean, _, outputs = autoencoder()
+
+    class Added(keras.layers.Layer):
+        def call(self, x):
+            self.add_loss(K.sum(K.square(mean)), inputs=x)
+            return x
+
+    with pytest.raises(stoker.compat.NotInKeras3, match="Call the layer with every tensor"):
+        Added()(outputs)
+
+
 def test_a_loss_of_another_models_tensor_says_what_to_write():
     inputs, _, _, outputs = autoencoder()
     with pytest.raises(stoker.compat.NotInKeras3, match=r"rows_graphs\.py:\d+.*self\.add_loss"):

@@ -13,6 +13,7 @@ import keras
 
 from stoker.compat.kstate import learning_phase
 from stoker.compat.kvariables import in_step
+from stoker.compat.lost import fail
 from stoker.compat.patching import wrap
 from stoker.compat.positions import whole
 from stoker.compat.tell import Teller
@@ -110,6 +111,9 @@ def _shapes(tensors: list[Any]) -> Any:
 
 def _without_inputs(original: Callable[..., Any]) -> Callable[..., Any]:
     def add_loss(self: Any, losses: Any, inputs: Any = None, **options: Any) -> Any:
+        if any(isinstance(loss, keras.KerasTensor) for loss in keras.tree.flatten(losses)):
+            fail(f"add_loss of a tensor of a graph that {self.name} is not called with",
+                 "Call the layer with every tensor that its loss is computed from, and use those that its call gets.")
         return original(self, losses)
 
     return add_loss

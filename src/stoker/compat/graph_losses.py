@@ -10,8 +10,9 @@ sees the values of the step in the place of the tensors, and is the script's own
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from inspect import isfunction
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from inspect import isfunction, ismethod
 from types import CellType, FunctionType
 from typing import Any
 
@@ -117,12 +118,15 @@ def with_values(loss: Any, model: Any) -> Any:
         return {name: with_values(one, model) for name, one in loss.items()}
     if isinstance(loss, list | tuple):
         return [with_values(one, model) for one in loss]
-    if not isfunction(loss) or loss.__module__.startswith("keras.") or not hasattr(model, "_operations_by_depth"):
+    function, owner = (loss.__func__, loss.__self__) if ismethod(loss) else (loss, None)
+    if not isfunction(function) or function.__module__.startswith("keras.") or not hasattr(model, "_operations_by_depth"):
         return loss
-    cells = dict(zip(loss.__code__.co_freevars, loss.__closure__ or (), strict=True))
+    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
     found = {name: cell.cell_contents for name, cell in cells.items() if _is_symbolic(cell)}
-    found |= {name: loss.__globals__[name] for name in loss.__code__.co_names if isinstance(loss.__globals__.get(name), keras.KerasTensor)}
-    return _reading(loss, {name: _kept(model, tensor) for name, tensor in found.items()}) if found else loss
+    places = (function.__globals__, getattr(owner, "__dict__", {}))
+    found |= {name: place[name] for place in places for name in function.__code__.co_names
+              if isinstance(place.get(name), keras.KerasTensor)}
+    return _reading(function, owner, {name: _kept(model, tensor) for name, tensor in found.items()}) if found else loss
 
 
 def _is_symbolic(cell: CellType) -> bool:
@@ -138,15 +142,30 @@ def _kept(model: Any, tensor: Any) -> Kept:
     return layer
 
 
-def _reading(loss: Any, layers: dict[str, Kept]) -> Callable[[Any, Any], Any]:
+def _reading(loss: Any, owner: Any, layers: dict[str, Kept]) -> Callable[[Any, Any], Any]:
     def read(y_true: Any, y_pred: Any) -> Any:
         values = {name: vars(layer)["_stoker_latest"] for name, layer in layers.items()}
         cells = tuple(CellType(values[name]) if name in values else cell
                       for name, cell in zip(loss.__code__.co_freevars, loss.__closure__ or (), strict=True))
         function = FunctionType(loss.__code__, {**loss.__globals__, **values}, loss.__name__, loss.__defaults__, cells)
         function.__kwdefaults__ = loss.__kwdefaults__
-        return function(y_true, y_pred)
+        if owner is None:
+            return function(y_true, y_pred)
+        with _attributes(owner, values):
+            return function(owner, y_true, y_pred)
 
     read.__name__ = loss.__name__
     read.__module__ = loss.__module__
     return read
+
+
+@contextmanager
+def _attributes(owner: Any, values: dict[str, Any]) -> Iterator[None]:
+    """For the time of a call, let an object's attributes that are tensors of a graph be the values of them."""
+    mine = vars(owner)
+    before = {name: mine[name] for name in values if isinstance(mine.get(name), keras.KerasTensor)}
+    mine.update({name: values[name] for name in before})
+    try:
+        yield
+    finally:
+        mine.update(before)
