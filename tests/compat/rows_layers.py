@@ -199,6 +199,43 @@ def test_own_initializers_need_not_take_a_dtype():
     np.testing.assert_array_equal(model.get_weights()[0], np.full((4, 2), 0.5))
 
 
+def test_initializations_of_keras_1_return_variables():
+    from keras import initializations
+    from keras.initializations import glorot_uniform, identity, normal
+
+    drawn = K.get_value(normal((200, 50), scale=0.01, name="w"))
+    assert 0.009 < drawn.std() < 0.011 and abs(K.get_value(initializations.get("uniform")((500,)))).max() <= 0.05
+    assert 0.06 < abs(K.get_value(glorot_uniform((400, 600)))).max() <= np.sqrt(6 / 1000) and np.array_equal(
+        K.get_value(identity((2, 2), scale=3)), 3 * np.eye(2))
+    assert initializations.get(normal) is normal and initializations.RandomUniform is keras.initializers.RandomUniform
+    model = Sequential([Dense(30, init=lambda shape, name: normal(shape, scale=0.5, name=name), input_dim=40), Dense(2, init=normal)])
+    assert 0.4 < model.get_weights()[0].std() < 0.6 and 0.03 < model.get_weights()[2].std() < 0.07
+
+
+def test_layers_of_keras_1_make_their_weights_by_initializations():
+    from keras import initializations
+
+    class Attention(Layer):
+        def __init__(self, init, **options):
+            self.init = init
+            super().__init__(**options)
+
+        def build(self, input_shape):
+            self.W = self.init((input_shape[-1],), name=f"{self.name}_W")
+            self.trainable_weights = [self.W]
+            super().build(input_shape)
+
+        def call(self, x, mask=None):
+            return x * self.W
+
+    model = Sequential([Attention(initializations.get("one"), input_shape=(4,)), Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(X, X[:, :1], verbose=0)
+    assert len(model.get_weights()) == 3 and not np.allclose(model.get_weights()[0], 1)
+    with pytest.raises(TypeError, match=r"rows_layers\.py.*K\.variable"):
+        Sequential([Attention(lambda shape, name: keras.initializers.get("one")(shape), input_shape=(4,))])
+
+
 def test_functions_of_graphs_and_state_of_optimizers_are_there():
     model = Sequential([Dense(2, input_dim=4)])
     model.compile("adam", "mse")

@@ -61,13 +61,15 @@ def _initializer(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _without_dtype(function: Any) -> Any:
-    """A function of a shape, as one that may be given a dtype too."""
+    """A function of a shape, as one that may be given a dtype too; the ``name`` that Keras 1 gave is None."""
     taken = inspect.signature(function).parameters
-    if "dtype" in taken or any(one.kind is one.VAR_KEYWORD for one in taken.values()):
+    is_keras_1s = function.__module__ == "stoker.compat.initializations"
+    if "dtype" in taken or (any(one.kind is one.VAR_KEYWORD for one in taken.values()) and not is_keras_1s):
         return function
+    needed = {"name": None} if "name" in taken and taken["name"].default is inspect.Parameter.empty else {}
 
     def make(shape: Any, dtype: Any = None) -> Any:
-        made = function(shape)
+        made = function(shape, **needed)
         return made.value if isinstance(made, keras.Variable) else made
 
     make.__name__ = function.__name__

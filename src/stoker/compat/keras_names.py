@@ -30,7 +30,6 @@ MODULES: dict[str, tuple[str, ...]] = {
     "keras.utils.io_utils": ("keras.utils",),
     "keras.utils.multi_gpu_utils": ("keras.utils",),
     "keras.objectives": ("keras.losses",),
-    "keras.initializations": ("keras.initializers",),
     "keras.callbacks.callbacks": ("keras.callbacks",),
     "keras.callbacks.tensorboard_v1": ("keras.callbacks",),
     "keras.callbacks.tensorboard_v2": ("keras.callbacks",),
@@ -76,6 +75,7 @@ GONE: dict[str, str] = {
 
 SHORT_MODULES: dict[str, str] = {
     "keras.applications.resnet50": "keras.applications.resnet", "keras.applications.mobilenetv2": "keras.applications.mobilenet_v2",
+    "keras.initializations": "stoker.compat.initializations",
 }
 """Old module -> the module that it is."""
 

@@ -16,6 +16,8 @@ import keras
 from keras.src.utils.tracking import Tracker  # what collects the attributes of a layer has no public name
 
 from stoker.compat.patching import wrap
+from stoker.compat.tell import script_place
+from stoker.errors import OptionTypeError
 
 UNNAMED = "_stoker_unnamed"
 
@@ -69,6 +71,10 @@ def _own(name: str) -> Callable[[Any], Any]:
 
 def _hold(is_trainable: bool) -> Callable[[Any, Any], None]:
     def hold(self: Any, variables: Any) -> None:
+        if any(not isinstance(variable, keras.Variable) for variable in variables):
+            raise OptionTypeError(  # of no type that Sequential takes for a layer whose shape is not known yet
+                f"a tensor was put among the weights of {self.name}", expected="variables", where=":".join(map(str, script_place())),
+                remedy="Make a variable of it: self.W = K.variable(self.init(shape)).")
         known = {id(variable) for variable in self._trainable_variables + self._non_trainable_variables}
         for variable in variables:
             if variable.trainable != is_trainable and id(variable) in known:
