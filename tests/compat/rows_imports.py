@@ -140,6 +140,14 @@ def test_images_and_their_generators_take_old_words(tmp_path):
     assert sorted(list_pictures(str(tmp_path))) == sorted([path, str(tmp_path / "b" / "1.png")])
 
 
+def test_rows_are_sliced_as_keras_1_did():
+    from keras.engine.training import slice_X
+
+    a, b = np.arange(5), np.arange(10).reshape(5, 2)
+    assert slice_X(a, 1, 3).tolist() == [1, 2] and slice_X(b, [0, 4]).tolist() == [[0, 1], [8, 9]]
+    assert [part.shape for part in slice_X([a, b], stop=2)] == [(2,), (2, 2)]
+
+
 def test_queues_and_progress_bars_take_old_words():
     queue = keras.utils.GeneratorEnqueuer((n for n in range(3)), pickle_safe=False)
     queue.start(max_q_size=2, nb_worker=1)

@@ -307,6 +307,35 @@ def test_generator_enqueuers_end_with_their_generator():
         queue.get()
 
 
+# metrics and optimizers
+
+def test_old_names_of_metrics_are_known(tmp_path):
+    x, y = R.rand(12, 3).astype("float32"), np.eye(2, dtype="float32")[R.randint(0, 2, 12)]
+    model = Sequential([Dense(2, activation="softmax", input_dim=3)])
+    model.compile("sgd", "mse", metrics=["cosine_proximity", "kld", "logcosh", "precision", "recall", "fmeasure"])
+    p = model.predict(x)
+    right, found = (np.round(y * p)).sum(), np.round(p).sum()
+    cosine = -((y * p).sum(1) / np.linalg.norm(p, axis=1)).mean()
+    divergence = (np.clip(y, 1e-7, 1) * np.log(np.clip(y, 1e-7, 1) / p)).sum(1).mean()
+    wanted = [cosine, divergence, np.log(np.cosh(p - y)).mean(), right / found, right / 12, 2 * right / (found + 12)]
+    np.testing.assert_allclose(model.test_on_batch(x, y)[1:], wanted, rtol=1e-3)
+    assert model.metrics_names[1:] == ["cosine_proximity", "kld", "logcosh", "precision", "recall", "fmeasure"]
+    model.save(str(tmp_path / "m.h5"))
+    np.testing.assert_allclose(keras.models.load_model(str(tmp_path / "m.h5")).test_on_batch(x, y)[1:], wanted, rtol=1e-3)
+
+
+def test_an_optimizer_of_the_scripts_own_says_what_to_write():
+    class Own(keras.optimizers.Optimizer):
+        def __init__(self, lr=0.01, **options):
+            super().__init__(**options)
+
+        def get_updates(self, loss, params):
+            return []
+
+    with pytest.raises(stoker.compat.NotInKeras3, match=r"Own\.get_updates.*update_step\(gradient, variable, learning_rate\)"):
+        Own()
+
+
 # sessions
 
 def test_sessions_and_gpu_options_do_nothing_and_seeds_are_set():

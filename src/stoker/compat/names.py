@@ -12,6 +12,9 @@ from typing import Any
 
 import keras
 
+from stoker.compat.positions import through_tensorflow
+from stoker.compat.restored import fmeasure, precision, recall
+
 PAIRS = (
     ("accuracy", "acc"), ("mean_squared_error", "mse"), ("mean_absolute_error", "mae"), ("mean_absolute_percentage_error", "mape"),
     ("mean_squared_logarithmic_error", "msle"),
@@ -20,6 +23,14 @@ PAIRS = (
 
 KEPT = ("binary", "categorical", "top_k", "sparse", "mean")
 """What stands before ``accuracy`` in metrics of Keras's own that had no short name."""
+
+
+OLD: dict[str, Any] = {
+    **dict.fromkeys(("cosine", "cosine_proximity"), keras.losses.cosine_similarity), "logcosh": keras.losses.log_cosh,
+    **dict.fromkeys(("kld", "kullback_leibler_divergence"), keras.losses.kl_divergence),
+    "precision": precision, "recall": recall, "fmeasure": fmeasure,
+}
+"""Names of metrics that Keras 3 does not know, or knows for others: those of Keras 1 are means over batches."""
 
 
 def alias(name: str) -> str | None:
@@ -102,7 +113,9 @@ def old_metrics(metrics: Any, outputs: int) -> Any:
 
 
 def _named(metric: Any) -> Any:
-    """A function of the script's own, marked so that Keras takes its very name and not a snake-cased one."""
+    """A function of the script's own, marked so that Keras takes its very name and not a snake-cased one; an old name's function."""
+    if isinstance(metric, str) and metric in OLD and not (through_tensorflow() or keras.saving.get_registered_object(metric)):
+        return keras.metrics.MeanMetricWrapper(OLD[metric], name=metric)
     if isfunction(metric) and not metric.__module__.startswith("keras."):
         vars(metric).setdefault("name", metric.__name__)
     return metric

@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from stoker.compat.lost import Lost
+from stoker.compat.lost import Lost, fail
 from stoker.compat.patching import before_init, wrap
 from stoker.compat.positions import through_tensorflow
 from stoker.compat.spelling import translate
@@ -106,6 +106,9 @@ def _order(kind: str, arguments: tuple[Any, ...], is_tensorflows: bool) -> tuple
 
 def _keep_decay(original: Callable[..., Any]) -> Callable[..., Any]:
     def __init__(self: Any, *arguments: Any, decay: float | None = None, **options: Any) -> None:
+        if hasattr(self, "get_updates"):
+            fail(f"{type(self).__name__}.get_updates", "Write build(variables) and update_step(gradient, variable, learning_rate), "
+                 "or use an optimizer of keras.optimizers, such as AdamW.")
         original(self, *arguments, **options)
         object.__setattr__(self, "_stoker_decay", float(decay or 0.0))
 

@@ -98,6 +98,10 @@ def fmeasure(y_true: Any, y_pred: Any) -> Any:
     return fbeta_score(y_true, y_pred, beta=1)
 
 
+for _one in (precision, recall, fmeasure):
+    keras.saving.register_keras_serializable("stoker")(_one)  # models that were compiled with their names are saved with them
+
+
 def list_pictures(directory: str, ext: str = "jpg|jpeg|bmp|png|ppm") -> list[str]:
     """Paths of the images in a folder and in those within it."""
     return [os.path.join(root, name) for root, _, names in os.walk(directory) for name in names
@@ -126,6 +130,12 @@ def text_base_filter() -> str:
     return "!\"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n"
 
 
+def slice_arrays(X: Any, start: Any = None, stop: Any = None) -> Any:
+    """Rows of an array, or of each of a list: from ``start`` to ``stop``, or those that ``start`` lists."""
+    rows = np.asarray(start) if hasattr(start, "__len__") else slice(start, stop)
+    return [x[rows] for x in X] if isinstance(X, list) else X[rows]
+
+
 def normalize_data_format(value: str | None) -> str:
     """The format of images, by default Keras's."""
     return value or str(keras.config.image_data_format())
@@ -134,7 +144,7 @@ def normalize_data_format(value: str | None) -> str:
 RESTORED: dict[str, dict[str, Any]] = {
     "keras.utils": {one.__name__: one for one in (
         has_arg, count_params, unpack_singleton, deconv_length, conv_input_length, normalize_padding, python_utils.func_dump,
-        python_utils.func_load)},
+        python_utils.func_load, slice_arrays)} | {"slice_X": slice_arrays},
     "keras.models": {"Input": keras.Input},
     "keras.backend": {"_to_tensor": to_tensor, "_EPSILON": 1e-7, "_FLOATX": "float32", "normalize_data_format": normalize_data_format},
     "keras.metrics": {one.__name__: one for one in (accuracy, precision, recall, fbeta_score, fmeasure)} | {
