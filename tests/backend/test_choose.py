@@ -29,6 +29,7 @@ def test_a_backend_that_is_named_and_installed_stays():
 def test_one_that_is_not_installed_gives_way_to_one_that_is():
     assert settled({"KERAS_BACKEND": "tensorflow"}, {"torch"}) == "torch"
     assert settled({}, {"jax"}) == "jax"
+    assert settled({"KERAS_BACKEND": "theano"}, {"torch"}) == "torch"
 
 
 def test_keras_json_is_heeded(tmp_path):

@@ -70,6 +70,17 @@ def test_dot_goes_over_the_last_axis_and_the_last_but_one():
     close(K.dot(t(a), t(b[0])), a @ b[0])
 
 
+def test_products_of_four_axes_are_those_of_keras_2_2_and_told():
+    a, b = R.randn(2, 3, 4, 5), R.randn(2, 3, 5, 6)
+    x, y = t(a), t(b)
+    with pytest.warns(stoker.compat.CompatWarning, match="batch_dot of four axes"):
+        made = K.batch_dot(x, y)
+    close(made, a @ b)
+    close(K.batch_dot(t(a), t(b.swapaxes(2, 3)), axes=[3, 3]), a @ b)
+    close(K.batch_dot(t(a.swapaxes(2, 3)), t(b), axes=2), a @ b)
+    close(K.batch_dot(t(a), t(b[:, 0, :, 0]), axes=[3, 1]), np.einsum("nabk,nk->nab", a, b[:, 0, :, 0]))
+
+
 def windows(image, rows, columns):
     """The windows of an image that lie within it: ``(batch, rows out, columns out, rows, columns, channels)``."""
     seen = np.lib.stride_tricks.sliding_window_view(image, (rows, columns), axis=(1, 2))
@@ -108,6 +119,12 @@ def test_zeros_and_ones_are_variables():
     K.moving_average_update(zeros, t([3.0, 3.0]), 0.5)
     assert K.get_value(zeros).tolist() == [2, 2.5] and K.get_value(ones).tolist() == [[3], [4]]
     assert K.get_variable_shape(zeros) == (2,) and not K.is_placeholder(zeros) and K.is_placeholder(Input((1,)))
+
+
+def test_a_placeholder_is_an_input():
+    x = K.placeholder((None, 4))
+    assert K.is_placeholder(x) and K.is_placeholder(K.placeholder(ndim=2)) and not K.is_placeholder(K.placeholder())
+    np.testing.assert_allclose(Model(x, K.square(x)).predict(X), X**2, rtol=1e-6)
 
 
 def test_zeros_and_ones_may_be_made_inside_layers():

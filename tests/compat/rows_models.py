@@ -197,6 +197,8 @@ def test_callbacks_see_validation_data_and_params():
     look = Look()
     model.fit_generator(endless, 2, 1, verbose=0, validation_data=[X, Y], callbacks=[look])
     assert np.array_equal(look.first[1][0], X)
+    model.fit(X, Y, verbose=0, callbacks=[look])
+    assert look.first[1] is None
 
 
 def test_callbacks_may_set_their_model(tmp_path):

@@ -22,6 +22,9 @@ from stoker.errors import BackendError
 PACKAGES = {"jax": "jax", "torch": "torch", "tensorflow": "tensorflow"}
 """Keras's name of each backend that stoker drives, and the package it needs; in the order of preference."""
 
+OF_KERAS_2 = ("theano", "cntk")
+"""Backends that Keras had once, which an old keras.json may still name."""
+
 INSTALL = 'pip install "stoker[jax]"'
 
 
@@ -54,7 +57,7 @@ def settle_choice(environ: MutableMapping[str, str], is_installed: Callable[[str
         BackendError: no backend is installed.
     """
     wanted = environ.get("KERAS_BACKEND") or _from_config(environ)
-    if wanted and (wanted not in PACKAGES or is_installed(PACKAGES[wanted])):
+    if wanted and wanted not in OF_KERAS_2 and (wanted not in PACKAGES or is_installed(PACKAGES[wanted])):
         return
     for name, package in PACKAGES.items():
         if is_installed(package):

@@ -6,6 +6,8 @@ Rules: everything works on arrays, tensors and symbolic tensors alike, and is di
 from __future__ import annotations
 
 import builtins
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,6 +15,7 @@ from keras import ops
 
 from stoker.compat.crossentropies import NAMES, in_order
 from stoker.compat.kwords import WORDS, by_old_words
+from stoker.compat.positions import through_tensorflow
 from stoker.compat.tell import Teller
 
 DIRECT = {
@@ -80,6 +83,25 @@ def batch_dot(x: Any, y: Any, axes: Any = None) -> Any:
     kept = [letter for letter in left[1:] + right[1:] if letter != "k"]
     result = ops.einsum(f"{''.join(left)},{''.join(right)}->z{''.join(kept)}", x, y)
     return result if kept else ops.expand_dims(result, -1)
+
+
+def _matmul(x: Any, y: Any, axes: Any = None) -> Any:
+    """``batch_dot`` of tensors of the same four axes or more, of which all but the last two stand for each other."""
+    last = len(x.shape) - 1
+    first, second = (last, last - 1) if axes is None else (axes, axes) if isinstance(axes, int) else axes
+    return ops.matmul(x if first == last else ops.swapaxes(x, -1, -2), ops.swapaxes(y, -1, -2) if second == last else y)
+
+
+def _batch_dot(teller: Teller) -> Callable[..., Any]:
+    @functools.wraps(batch_dot)
+    def product(x: Any, y: Any, axes: Any = None) -> Any:
+        if len(x.shape) != len(y.shape) or len(x.shape) < 4 or through_tensorflow():
+            return batch_dot(x, y, axes)
+        teller.tell("K.batch_dot of four axes", "it multiplies the last two axes for each of those before, as in Keras 2.2; in 2.3 it "
+                    "went over one axis of each. Write keras.ops.matmul or keras.ops.einsum.")
+        return _matmul(x, y, axes)
+
+    return product
 
 
 def repeat(x: Any, n: int) -> Any:
@@ -210,4 +232,5 @@ def functions(teller: Teller) -> dict[str, Any]:
     """Every function by its old name."""
     direct = {old: by_old_words(getattr(ops, new), WORDS.get(old, ("x",))) for old, new in DIRECT.items()}
     turned = {name: in_order(name, direct[name], teller) for name in NAMES}
-    return {**direct, **turned, **{function.__name__: function for function in OWN}}
+    own = {function.__name__: function for function in OWN}
+    return {**direct, **turned, **own, "batch_dot": _batch_dot(teller)}

@@ -38,9 +38,11 @@ def arange(start: Any, stop: Any = None, step: int = 1, dtype: str = "int32") ->
 
 
 def placeholder(shape: Any = None, ndim: int | None = None, dtype: str | None = None, sparse: bool = False, name: str | None = None) -> Any:
-    """A symbolic tensor."""
+    """A symbolic tensor that is an input, of which a model can be made."""
     dims = tuple(shape) if shape is not None else (None,) * (ndim or 0)
-    return keras.KerasTensor(dims, dtype=dtype or keras.config.floatx(), name=name)
+    if not dims:
+        return keras.KerasTensor(dims, dtype=dtype or keras.config.floatx(), name=name)  # an input has rows
+    return keras.Input(batch_shape=dims, dtype=dtype or keras.config.floatx(), name=name)
 
 
 def get_value(x: Any) -> Any:
@@ -122,7 +124,8 @@ def print_tensor(x: Any, message: str = "") -> Any:
 
 def is_placeholder(x: Any) -> bool:
     """Whether it is an input of a graph."""
-    return isinstance(x, keras.KerasTensor) and isinstance(x._keras_history[0], keras.layers.InputLayer)
+    history = getattr(x, "_keras_history", None)
+    return history is not None and isinstance(history[0], keras.layers.InputLayer)
 
 
 def is_sparse(tensor: Any) -> bool:

@@ -61,12 +61,17 @@ def as_seen(callbacks: Any, validation: Any, samples: int | None = None, batch_s
     made = with_old_names(callbacks)
     held_out = flat_arrays(validation)
     for callback in made:
-        if held_out is not None and isinstance(callback, keras.callbacks.Callback):
+        is_ours = isinstance(getattr(callback, "validation_data", None), HeldOut)
+        if isinstance(callback, keras.callbacks.Callback) and (held_out is not None or is_ours):
             callback.validation_data = held_out
     return [OldParams(samples, batch_size), *made]
 
 
-def flat_arrays(validation: Any) -> list[Any] | None:
+class HeldOut(list):
+    """The arrays for validation of a call, as its callbacks have them; not what a callback has set itself."""
+
+
+def flat_arrays(validation: Any) -> HeldOut | None:
     """Inputs, targets and weights of validation in one list; None for what is no arrays."""
     if not isinstance(validation, list | tuple) or not 2 <= len(validation) <= 3:
         return None
@@ -74,4 +79,4 @@ def flat_arrays(validation: Any) -> list[Any] | None:
     if not all(hasattr(part, "shape") for part in x + y):
         return None
     weights = validation[2] if len(validation) == 3 and validation[2] is not None else [np.ones(part.shape[0]) for part in y]
-    return [*x, *y, *keras.tree.flatten(weights)]
+    return HeldOut([*x, *y, *keras.tree.flatten(weights)])

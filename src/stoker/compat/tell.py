@@ -1,6 +1,6 @@
 """Says what could not be kept: once for each topic, with the script's own file and line.
 
-Rules: the place is the nearest frame outside stoker and Keras; what is said is a warning, so that a script or a test may filter it;
+Rules: the place is the nearest frame outside stoker, Keras and PyTorch; what is said is a warning, which a script or a test may filter;
 what has been said is kept by the teller, of which an installation has one.
 """
 
@@ -18,7 +18,7 @@ class CompatWarning(StokerWarning):
 
 
 def script_place() -> tuple[str, int]:
-    """File and line of the nearest frame that belongs neither to stoker nor to Keras nor to Python's import system."""
+    """File and line of the nearest frame that belongs neither to stoker, Keras or PyTorch nor to Python's import system."""
     frame = sys._getframe(1)
     while frame is not None and frame.f_back is not None and _is_inner(frame.f_code.co_filename):
         frame = frame.f_back
@@ -31,9 +31,8 @@ def is_of_stoker(filename: str) -> bool:
 
 
 def _is_inner(filename: str) -> bool:
-    keras = getattr(sys.modules.get("keras"), "__file__", None)
-    home = str(Path(keras).parent) if keras else "<no keras>"
-    return is_of_stoker(filename) or filename.startswith((home, "<frozen "))
+    found = [getattr(sys.modules.get(name), "__file__", None) for name in ("keras", "torch")]  # Keras's layers are PyTorch's modules there
+    return is_of_stoker(filename) or filename.startswith(("<frozen ", *(str(Path(file).parent) for file in found if file)))
 
 
 class Teller:

@@ -81,4 +81,5 @@ def _as_tensor(array: Any, beside: Any) -> Any:
 
 
 def _is_of_script(filename: str) -> bool:
-    return "site-packages" not in filename and not filename.startswith("<") and not is_of_stoker(filename)
+    is_installed = "site-packages" in filename or "dist-packages" in filename
+    return not is_installed and not filename.startswith("<") and not is_of_stoker(filename)
