@@ -233,9 +233,10 @@ def _built(config: dict[str, Any], known: Mapping[str, Any], module: Any) -> Any
     own = config.get("config")
     if not isinstance(own, dict):
         return module.deserialize(config)
-    if config["class_name"] == "MeanMetricWrapper" and isinstance(own.get("fn"), str):
-        name, function = own.get("name"), own["fn"]
-        found = known.get(function) or getattr(keras.metrics, function, None) or getattr(keras.losses, function, function)
+    if config["class_name"] == "MeanMetricWrapper":
+        name, function = own.get("name"), own["fn"]["config"] if isinstance(own["fn"], dict) else own["fn"]
+        plain = function.removeprefix("stoker>")  # where the script has cleared the names that are registered
+        found = known.get(function) or getattr(keras.metrics, plain, None) or getattr(keras.losses, plain, None)
         return name if name in SPECIAL else keras.metrics.MeanMetricWrapper(found, name=name) if callable(found) else function
     return module.deserialize({**config, "config": {word: value for word, value in own.items() if (word, value) != ("reduction", "auto")}})
 

@@ -1,7 +1,7 @@
 """Says what could not be kept: once for each topic, with the script's own file and line.
 
-Rules: the place is the nearest frame outside stoker, Keras and PyTorch; what is said is a warning, which a script or a test may filter;
-what has been said is kept by the teller, of which an installation has one.
+Rules: the place is the nearest frame outside stoker, Keras and what is under it; what is said is a warning, so that a script or a test
+may filter it; what has been said is kept by the teller, of which an installation has one.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from pathlib import Path
 
 from stoker.errors import StokerWarning
 
+INNER = ("keras", "torch", "tensorflow")
+"""Packages whose frames stand between a script and stoker: Keras's layers are PyTorch's modules, or TensorFlow's."""
+
 
 class CompatWarning(StokerWarning):
     """Something an old script asks for means something else now, or nothing."""
 
 
 def script_place() -> tuple[str, int]:
-    """File and line of the nearest frame that belongs neither to stoker, Keras or PyTorch nor to Python's import system."""
+    """File and line of the nearest frame that belongs neither to stoker, Keras or what is under it nor to Python's import system."""
     frame = sys._getframe(1)
     while frame is not None and frame.f_back is not None and _is_inner(frame.f_code.co_filename):
         frame = frame.f_back
@@ -31,8 +34,8 @@ def is_of_stoker(filename: str) -> bool:
 
 
 def _is_inner(filename: str) -> bool:
-    found = [getattr(sys.modules.get(name), "__file__", None) for name in ("keras", "torch")]  # Keras's layers are PyTorch's modules there
-    return is_of_stoker(filename) or filename.startswith(("<frozen ", *(str(Path(file).parent) for file in found if file)))
+    files = (getattr(sys.modules.get(name), "__file__", None) for name in INNER)
+    return is_of_stoker(filename) or filename.startswith(("<frozen ", *(str(Path(file).parent) for file in files if isinstance(file, str))))
 
 
 class Teller:
