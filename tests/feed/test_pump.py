@@ -109,12 +109,13 @@ def test_a_silent_worker_ends_in_an_error_with_its_stack(monkeypatch):
 
 
 def test_patience_grows_with_slow_batches_and_obeys_the_caller():
-    assert patience_s(None, 0.0, 0.0, 0) == 180.0, "before the first batch"
-    assert patience_s(None, 0.0, 0.0, 9) == 1800.0, "which comes after nine that are dropped"
-    assert patience_s(None, 0.1, 0.2, 9) == 60.0
-    assert patience_s(None, 10.0, 12.0, 0) == 200.0
-    assert patience_s(None, 0.1, 70.0, 0) == 210.0, "for a source that takes so long now and then"
-    assert patience_s(5.0, 10.0, 12.0, 9) == 5.0
+    assert patience_s(None, 0.0, 0.0, 0, True) == 180.0, "before the first batch"
+    assert patience_s(None, 0.0, 0.0, 9, True) == 1800.0, "which comes after nine that are dropped"
+    assert patience_s(None, 0.1, 0.2, 9, False) == 60.0
+    assert patience_s(None, 0.1, 0.2, 9, True) == 180.0, "another worker was quicker to start"
+    assert patience_s(None, 10.0, 12.0, 0, False) == 200.0
+    assert patience_s(None, 0.1, 70.0, 0, False) == 210.0, "for a source that takes so long now and then"
+    assert patience_s(5.0, 10.0, 12.0, 9, True) == 5.0
 
 
 def test_the_longest_make_is_remembered_over_many_short_ones_and_over_epochs():
@@ -143,3 +144,11 @@ def test_a_worker_that_dies_again_and_again_is_hopeless_only_while_nobody_answer
         assert not silence.died(0, 0.0)
         silence.heard(1, 0.0)
     assert [silence.died(0, 0.0) for _ in range(DEATHS_WITHOUT_A_BATCH)] == [False] * (DEATHS_WITHOUT_A_BATCH - 1) + [True]
+
+
+def test_a_worker_is_new_until_it_answers_and_again_after_it_died():
+    silence = Silence(2)
+    silence.heard(1, 0.0)
+    assert silence.is_new(0) and not silence.is_new(1)
+    silence.died(1, 1.0)
+    assert silence.is_new(1)

@@ -16,7 +16,7 @@ DEATHS_WITHOUT_A_BATCH = 5
 made, so its own answers alone do not tell."""
 LEAST_TIMEOUT_S = 60.0
 FIRST_TIMEOUT_S = 180.0
-"""Before the first batch workers load the source, and what it imports: minutes where files are slow or the machine is busy."""
+"""Before its first batch a worker loads the source, and what it imports: minutes where files are slow or the machine is busy."""
 TIMES_SLOWEST = 20
 TIMES_LONGEST = 3
 """A batch that took very long once (a new file is loaded, say) may do so again, however many were quick since."""
@@ -28,11 +28,13 @@ class Silence:
     def __init__(self, workers: int) -> None:
         self._since_s = [0.0] * workers
         self._fruitless = [0] * workers
+        self._is_new = [True] * workers
 
     def heard(self, worker: int, now_s: float) -> None:
         """A worker answered."""
         self._since_s[worker] = now_s
         self._fruitless = [0] * len(self._fruitless)
+        self._is_new[worker] = False
 
     def asked(self, worker: int, now_s: float) -> None:
         """An idle worker was asked."""
@@ -42,7 +44,12 @@ class Silence:
         """A worker died; True if it did so too often while nothing was made."""
         self._since_s[worker] = now_s
         self._fruitless[worker] += 1
+        self._is_new[worker] = True
         return self._fruitless[worker] >= DEATHS_WITHOUT_A_BATCH
+
+    def is_new(self, worker: int) -> bool:
+        """Whether a worker, or the one that took its place, has not answered yet."""
+        return self._is_new[worker]
 
     def deaths(self, worker: int) -> int:
         """How often a worker died since there was an answer."""
@@ -58,17 +65,18 @@ class Silence:
         return now_s - self._since_s[worker]
 
 
-def patience_s(timeout_s: float | None, slowest_usual_s: float, longest_s: float, dropped: int) -> float:
+def patience_s(timeout_s: float | None, slowest_usual_s: float, longest_s: float, dropped: int, is_new: bool) -> float:
     """How long a worker may be silent.
 
-    What the caller said, else max(60 s, 20 times the 99th percentile of make times, 3 times the longest); before the first batch, when
-    these are 0, 180 s, and as much for each that a stream drops before it.
+    What the caller said, else max(60 s, 20 times the 99th percentile of make times, 3 times the longest), and 180 s at least before its
+    first batch; before the first of all, when these are 0, as much for each that a stream drops before it.
     """
     if timeout_s is not None:
         return timeout_s
     if not longest_s:
         return FIRST_TIMEOUT_S * (1 + dropped)
-    return max(LEAST_TIMEOUT_S, TIMES_SLOWEST * slowest_usual_s, TIMES_LONGEST * longest_s)
+    least_s = FIRST_TIMEOUT_S if is_new else LEAST_TIMEOUT_S
+    return max(least_s, TIMES_SLOWEST * slowest_usual_s, TIMES_LONGEST * longest_s)
 
 
 def made_by(found: Failure, index: int | None, label: str, who: str) -> Failure:

@@ -52,7 +52,7 @@ class Feed:
         shuffle: permute the order of an indexed source in each pass.
         seed: with it, order and items' randomness are reproducible; None draws one from Python's ``random``.
         timeout_s: after so many seconds of silence a worker counts as hung; None: the longest of 60 s, 20 times the 99th percentile of
-            make times, and 3 times the longest; 180 s before the first batch, and as much for each that a stream drops before it.
+            make times, and 3 times the longest; 180 s before a worker's first, and as much for each that a stream drops.
 
     Raises:
         SourceTypeError, SourceError: the source cannot be fed from.

@@ -234,18 +234,17 @@ class Pump:
         silent_s = 0.0 if worker is None else self._silence.length_s(worker, now_s)
         if now_s - self._waiting_since_s >= STALL_S:
             self._tell_of_stall(desk, worker, silent_s, now_s - self._waiting_since_s)
-        if worker is None or silent_s <= self._patience_s(desk):
+        if worker is None or silent_s <= self._patience_s(desk, worker):
             return
         ask, culprit = self._making(worker, desk)
         stack = self.lane.stack(worker)
         self.lane.kill(worker)
         raise hung_error(ask, worker, silent_s, stack, culprit.source.label)
 
-    @staticmethod
-    def _patience_s(desk: Desk) -> float:
+    def _patience_s(self, desk: Desk, worker: int) -> float:
         meter = desk.meter
         dropped = desk.window.awaited() or 0 if desk.source.single_owner else 0  # by the first ask, where the stream was gone on with
-        return patience_s(desk.timeout_s, meter.slowest_usual_s(), meter.longest_make_s, dropped)
+        return patience_s(desk.timeout_s, meter.slowest_usual_s(), meter.longest_make_s, dropped, self._silence.is_new(worker))
 
     def _making(self, worker: int, desk: Desk) -> tuple[Ask | None, Desk]:
         """What a worker is making, and for whom: ``desk`` where the lane does not tell."""
