@@ -22,6 +22,7 @@ def runs(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.skipif("STOKER_INNER_TESTS" in os.environ, reason="this is the inner run")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_loop_keeps_its_promises_on_every_backend(backend, request):

@@ -18,6 +18,7 @@ def runs(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_every_row_means_what_it_meant(backend, runs):
     pytest.importorskip(backend)

@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 BACKENDS = [backend for backend in ("jax", "torch", "tensorflow") if importlib.util.find_spec(backend)]
 LIMIT_S = 180
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 START = "import sys; from stoker.cli.main import main; sys.exit(main(['run', *sys.argv[1:]]))"
