@@ -15,16 +15,16 @@ where said below; medians of 5::
 
     tiny: 32 x 16 float32 and 32 x 1 float32: 2 KB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process           273,712                44.48          1.00     0.00     0.00      25
-        nothing carried      669,795               108.86          2.45              0.00      33
-        keras threads         20,762                 3.37          0.08     0.01     0.05     328
-        keras processes        6,153                 1.00          0.02     0.04     0.24     339
-        torch numpy            4,335                 0.70          0.02     0.05     0.36     258
-        torch tensors            431                 0.07          0.00     0.07     2.75     262
-        grain processes          932                 0.15          0.00     1.22     2.06     333
-        stoker threads        55,998                 9.10          0.20     0.03     0.02      36
-        stoker processes      52,531                 8.54          0.19     0.27     0.03      74
-        stoker empty          52,863                 8.59          0.19     0.23     0.03      74
+        in-process           221,906                42.21          1.00     0.00     0.00      24
+        nothing carried      676,245               128.65          3.05              0.00      33
+        keras threads         19,707                 3.75          0.09     0.01     0.06     328
+        keras processes        5,257                 1.00          0.02     0.04     0.29     340
+        torch numpy            4,601                 0.88          0.02     0.06     0.35     258
+        torch tensors            418                 0.08          0.00     0.07     3.06     262
+        grain processes          800                 0.15          0.00     1.13     2.45     333
+        stoker threads        57,694                10.98          0.26     0.03     0.02      35
+        stoker processes      56,667                10.78          0.26     0.22     0.03      73
+        stoker empty          50,937                 9.69          0.23     0.23     0.03      73
 
     image: 64 x 224 x 224 x 3 float32: 38.5 MB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
@@ -54,29 +54,29 @@ where said below; medians of 5::
 
     dict: A dict of 20 inputs and one of 3 targets, each 64 x 16 float32.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process            20,591                12.53          1.00     0.00     0.05      24
-        nothing carried       44,638                27.17          2.17              0.05      33
-        keras threads          4,072                 2.48          0.20     0.01     0.29     334
-        keras processes        1,389                 0.85          0.07     0.04     1.12     347
-        torch numpy            1,643                 1.00          0.08     0.07     0.89     265
-        torch tensors             49                 0.03          0.00     0.15    23.06     268
-        grain processes          180                 0.11          0.01     1.24    11.44     431
-        stoker threads         4,026                 2.45          0.20     0.03     0.30      48
-        stoker processes       9,878                 6.01          0.48     0.30     0.17      88
-        stoker empty           9,241                 5.62          0.45     0.28     0.17      87
+        in-process            24,361                13.80          1.00     0.00     0.04      24
+        nothing carried       58,598                33.20          2.41              0.04      34
+        keras threads          4,331                 2.45          0.18     0.01     0.28     337
+        keras processes        1,545                 0.88          0.06     0.05     1.03     347
+        torch numpy            1,765                 1.00          0.07     0.07     0.88     265
+        torch tensors             46                 0.03          0.00     0.15    23.91     268
+        grain processes          199                 0.11          0.01     1.50    10.30     432
+        stoker threads         4,021                 2.28          0.17     0.01     0.31      48
+        stoker processes      11,334                 6.42          0.47     0.25     0.16     132
+        stoker empty          10,709                 6.07          0.44     0.22     0.17     129
 
     csv: 64 lines of 40 numbers, parsed in pure Python.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process             1,139                 0.94          1.00     0.02     0.89      31
-        nothing carried        2,218                 1.83          1.95              0.97      38
-        keras threads            942                 0.78          0.83     0.03     1.08     328
-        keras processes        1,024                 0.85          0.90     0.07     1.71     341
-        torch numpy            1,209                 1.00          1.06     0.05     1.53     248
-        torch tensors            335                 0.28          0.29     0.08     4.03     254
-        grain processes          826                 0.68          0.73     1.35     2.10     344
-        stoker threads           774                 0.64          0.68     0.04     1.38      42
-        stoker processes       1,912                 1.58          1.68     0.25     1.02      75
-        stoker empty           1,699                 1.41          1.49     0.27     1.16      75
+        in-process               998                 1.00          1.00     0.04     1.01      31
+        nothing carried        2,014                 2.03          2.02              1.07      39
+        keras threads            875                 0.88          0.88     0.03     1.17     328
+        keras processes          988                 0.99          0.99     0.06     1.77     340
+        torch numpy              994                 1.00          1.00     0.08     1.76     248
+        torch tensors            218                 0.22          0.22     0.09     5.60     254
+        grain processes          654                 0.66          0.66     1.61     2.50     345
+        stoker threads           738                 0.74          0.74     0.05     1.45      42
+        stoker processes       1,445                 1.45          1.45     0.23     1.33      74
+        stoker empty           1,517                 1.53          1.52     0.27     1.28      74
 
     jpeg: 64 JPEG files of 256 x 256, decoded, resized to 160 x 160, half of them flipped.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
@@ -91,12 +91,10 @@ where said below; medians of 5::
         stoker processes          16                 1.11          1.95     0.45   120.40     151
         stoker empty              18                 1.21          2.12     0.45   111.38     143
 
-Tiny, dict and CSV are later runs than the others, in an hour in which others used the machine. Dict in a run before: 5.79 and 5.85 times the best
-process peer; CSV 1.37 and 1.35 times it and 1.56 and 1.53 times in-process. The machine's speed changes by the minute: of four dict cells one behind
-another two gave 14,000 batches a second and one 9,600. Two runs of another day, the second with slots that hold the answers of a message: dict 5.78 and 8.71
-times the best process peer (of which PyTorch gave 1,750 batches a second in one and 1,141 in the other, beside 10,000 of stoker), CSV 1.61 and 1.42
-times it and 1.67 and 1.47 times in-process, tiny 8.53 and 6.43, with ``stoker.empty``, which does the same for arrays so small, 7.59 and 8.31; the
-first batch came after 0.31 s, and after 0.24 to 0.28 s where the modules of stoker were compiled, as those of the others are.
+Tiny, dict and CSV are later runs than the others, of an otherwise idle machine, whose speed changes by the minute all the same: of four dict
+cells one behind another two gave 14,000 batches a second and one 9,600. In five runs on other days, most beside other work, dict made 5.79, 5.85,
+6.01, 5.78 and 8.71 times the best process peer (of which PyTorch gave 1,750 batches a second in the fourth and 1,141 in the fifth, beside 10,000
+of stoker), CSV 1.37, 1.35, 1.58, 1.61 and 1.42 times it, and 1.56, 1.53, 1.68, 1.67 and 1.47 times in-process.
 
 While dicts are carried a tenth or more of the two cores is idle: a worker that wakes up is put on the core of the other one, and the core that
 the consumer leaves stays idle for a millisecond or more, because the kernel does not pull work to where it has been idle for short times only.
@@ -108,7 +106,9 @@ carries 5 batches instead of 16, which costs 20 us for each batch.
 
 CSV costs the workers 0.9 to 1.0 ms of CPU time a batch, about as much as in one process, and the consumer 0.1: it wakes up for each message of two
 batches on a core that has run something else meanwhile. Messages of four take 15 us less, but the workers wait for asks meanwhile, and the rate is
-the same.
+the same. It is the same, too, where the consumer is woken up by no message but that with the batch it waits for, and takes those of other workers
+along then: 12 us less for the consumer, none for the rate. In the run of the table all costs 1.33 ms a batch, beside 1.07 where nothing is carried
+and 1.01 in one process; minutes later workers and consumer took 1.01 and 0.13, and the rate was 1,756.
 
 How to read it: `x best process peer` is the rate over that of the fastest of Keras, PyTorch and Grain with processes in the same run. What is
 cheap to make is fastest on threads or in process; processes pay where making a batch holds the GIL for longer than carrying it takes.
