@@ -6,9 +6,13 @@ handles an error looks at its type and fields, never at its text. Errors cross p
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from typing import Any
+
+OURS = f"{os.path.dirname(__file__)}{os.sep}"
+"""How the paths of stoker's own files begin, as frames and stacks have them."""
 
 
 class StokerError(Exception):
@@ -122,3 +126,8 @@ def warn(text: str) -> None:
     while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith("stoker."):
         frame, level = frame.f_back, level + 1
     warnings.warn(text, StokerWarning, stacklevel=level)
+
+
+def is_of_stoker(filename: str) -> bool:
+    """Whether a file is stoker's own."""
+    return filename.startswith(OURS)

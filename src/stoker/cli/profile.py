@@ -23,8 +23,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
-from stoker.compat.tell import is_of_stoker
-from stoker.errors import OptionError, SourceError, StokerError
+from stoker.errors import OptionError, SourceError, StokerError, is_of_stoker
 from stoker.profiling.call import profile
 from stoker.reporting.text import writable
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
-from stoker.compat.tell import is_of_stoker
+from stoker.errors import is_of_stoker
 
 USAGE = "usage: stoker run [--check] SCRIPT [ARGS...]"
 INTERRUPTED = 130

@@ -10,7 +10,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from stoker.errors import StokerWarning
+from stoker.errors import StokerWarning, is_of_stoker
 
 INNER = ("keras", "torch", "tensorflow")
 """Packages whose frames stand between a script and stoker: Keras's layers are PyTorch's modules, or TensorFlow's."""
@@ -26,11 +26,6 @@ def script_place() -> tuple[str, int]:
     while frame is not None and frame.f_back is not None and _is_inner(frame.f_code.co_filename):
         frame = frame.f_back
     return frame.f_code.co_filename, frame.f_lineno
-
-
-def is_of_stoker(filename: str) -> bool:
-    """Whether a file is stoker's own."""
-    return filename.startswith(str(Path(__file__).resolve().parent.parent))
 
 
 def _is_inner(filename: str) -> bool:

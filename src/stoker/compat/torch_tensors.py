@@ -17,7 +17,7 @@ import numpy as np
 from keras.src.trainers.compile_utils import CompileMetrics  # has no public name
 
 from stoker.compat.patching import wrap
-from stoker.compat.tell import is_of_stoker
+from stoker.errors import is_of_stoker
 
 IN_PLACE = {
     "__iadd__": "__add__", "__isub__": "__sub__", "__imul__": "__mul__", "__itruediv__": "__truediv__", "__ipow__": "__pow__",

@@ -130,7 +130,7 @@ class Supply:
     def end_source_pass(self) -> None:
         """Tell the source that a pass has ended, and that the next one begins, if one will."""
         self.source.end_pass()
-        self._is_told = not isinstance(self.source, IndexedSource)
+        self._is_told = False
         if self.course.next_pass + 1 < self._last_pass and self.window.next_new < self._last_ticket:
             self.begin_source_pass()
 
@@ -153,8 +153,8 @@ class Supply:
                 "the source gave no batch", got="an iterator that ends at once", expected="at least one batch",
                 where=self.source.label, remedy="Pass the function, not what it returned, if it is used more than once."))
         self.course.end_pass(ticket)
-        if ticket == self._first:  # all of that pass had been taken before the epoch began: it is the next
-            self._last_pass += not self._is_planned
+        if ticket == self._first and not self._is_planned:
+            self._last_pass += 1  # all of that pass had been taken before the epoch began: it is the next
 
     def owner_died(self, event: Died) -> None:
         """The worker that ran a generator died between two items: it cannot go on from there."""

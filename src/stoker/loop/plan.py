@@ -96,7 +96,7 @@ def expected_steps(feed: Feed, steps: int | None) -> int | None:
         return steps
     first = feed.window.next_out
     end = feed.course.pass_end(first)
-    return feed.length() if end is None or end == first else end - first
+    return feed.length() if end is None else end - first
 
 
 def may_group(feed: Feed, is_arrays: bool) -> bool:

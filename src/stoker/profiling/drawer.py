@@ -6,14 +6,12 @@ clock is passed in.
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from stoker.errors import StokerWarning
+from stoker.errors import StokerWarning, is_of_stoker
 from stoker.feed.lane import Lane
 from stoker.feed.messages import Ask, Died, Got
 from stoker.outcome import Outcome, Value
@@ -24,8 +22,6 @@ from stoker.source.protocol import Source
 TRIES_AT_ONCE = 64
 """After so many tries within one item the caller's thread tries now and then only: trying costs a core."""
 PAUSE_S = 0.01
-OURS = f'File "{Path(__file__).parent.parent}{os.sep}'
-"""How the places in a stack begin that lie in this package."""
 
 
 class Made(NamedTuple):
@@ -155,5 +151,7 @@ def _by_values(made: list[Made]) -> list[Made]:
 def _innermost(stack: str) -> str:
     """The place in a stack that is deepest in the user's own code: file, line and function."""
     places = [line.strip() for line in stack.splitlines() if line.strip().startswith("File ")]
-    own = [place for place in places if not place.startswith(OURS) and "/lib/python" not in place and "threading.py" not in place]
+    own = [
+        place for place in places
+        if not is_of_stoker(place.split('"')[1]) and "/lib/python" not in place and "threading.py" not in place]
     return (own or [""])[-1]
