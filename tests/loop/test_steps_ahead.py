@@ -55,7 +55,7 @@ def run(items, expected=None, stop_at=None, read=lambda item, number: to_batch(i
         lambda: told[-1] == ("end", stop_at))
     progress = error = None
     try:
-        progress = run_epoch(items, read, lambda batch, number: session.step(batch), session, listeners, expected)
+        progress = run_epoch(items, read, session.step, session, listeners, expected, lambda *what: None)
     except Exception as raised:
         error = raised
     return [call[0] if call[0] == "train" else call for call in told], progress, error
@@ -117,13 +117,13 @@ def test_what_was_foreseen_does_not_change_while_it_waits():
         memory.append(item[0])
         return to_batch(item)
 
-    def step(batch, number):
+    def step(batch):
         seen.append(float(batch.inputs[0, 0]))
         for array in memory:
             array[:] = -1.0
 
     listeners = Listeners(lambda number, size: None, None, Silent(), lambda: False)
-    run_epoch(Ready(4), read, step, RecordingSession(ahead=4), listeners, 4)
+    run_epoch(Ready(4), read, step, RecordingSession(ahead=4), listeners, 4, lambda *what: None)
     assert seen == [0.0, 1.0, 2.0, 3.0]
 
 

@@ -180,6 +180,11 @@ class Fuser:
         return self.choice.fuse if self.choice is not None else 1
 
     @property
+    def is_idle(self) -> bool:
+        """Whether nothing is, or can be, fused in this phase."""
+        return self.choice is None and self._to_come is None
+
+    @property
     def is_open(self) -> bool:
         """Whether it is still being found out: each call is timed."""
         return self.choice is not None and not self.choice.is_settled

@@ -27,6 +27,7 @@ class DirectSession:
         to_tensors: makes tensors of the arrays of a batch.
     """
 
+    is_single = True
     fuse = 1
     ahead = 1
 

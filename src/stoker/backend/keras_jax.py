@@ -58,6 +58,11 @@ class JaxSession:
         self._watch.settle(model)
 
     @property
+    def is_single(self) -> bool:
+        """See ``Session``."""
+        return self._fuser.is_idle
+
+    @property
     def fuse(self) -> int:
         """See ``Session``."""
         return 1 if self._is_heard else self._fuser.fuse

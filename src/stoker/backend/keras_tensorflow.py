@@ -36,6 +36,11 @@ class TensorFlowSession(DirectSession):
         self._fuser = Fuser(Ways(perf_counter, lambda logs: tf.nest.map_structure(np.asarray, logs), LONG_STEP_S))
 
     @property
+    def is_single(self) -> bool:  # type: ignore[override]
+        """See ``Session``."""
+        return self._fuser.is_idle
+
+    @property
     def fuse(self) -> int:  # type: ignore[override]
         """See ``Session``."""
         return self._fuser.fuse

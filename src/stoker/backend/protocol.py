@@ -28,6 +28,10 @@ class Session(Protocol):
     """The state of a model during one call."""
 
     @property
+    def is_single(self) -> bool:
+        """Whether batches go one by one in all of this phase: ``fuse`` and ``ahead`` stay 1."""
+
+    @property
     def fuse(self) -> int:
         """How many batches ``step_many`` takes at once now; 1 where batches go one by one."""
 

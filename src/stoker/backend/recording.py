@@ -49,6 +49,11 @@ class RecordingSession:
     rows: int = 0
     total: float = 0.0
 
+    @property
+    def is_single(self) -> bool:
+        """See ``Session``."""
+        return self.fuse == self.ahead == 1
+
     def begin(self, phase: Phase) -> Step:
         """See ``Session``."""
         self.phase, self.rows, self.total = phase, 0, 0.0

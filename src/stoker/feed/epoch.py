@@ -45,7 +45,7 @@ class Epoch:
 
     def is_over(self) -> bool:
         """Whether every batch of this epoch has been taken, as far as its end is known."""
-        end = self._known_end()
+        end = self._known_end() if self._end is None else self._end
         return end is not None and self._feed.window.next_out >= end
 
     def _known_end(self) -> int | None:

@@ -239,7 +239,9 @@ class Meter:
         """The consumer made a batch on its own thread, and takes it: what ``made``, ``waited`` and ``taken`` say of it, in one."""
         _, ticket, _, index, _, _ = ask
         now_s = self.clock()
-        self._longest_s = max(self._longest_s, began_s - self._taken_s - (self.wait_s - self._waited_s))
+        own_s = began_s - self._taken_s - (self.wait_s - self._waited_s)
+        if own_s > self._longest_s:
+            self._longest_s = own_s
         self._make_s += make_s
         self._cpu_s += cpu_s
         self.recent_make_s.append(make_s)

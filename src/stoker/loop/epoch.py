@@ -21,15 +21,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from stoker.backend.protocol import Raw, Session
+from stoker.backend.protocol import Raw, Session, Step
 from stoker.batch.form import Batch
 from stoker.batch.stack import Stack
 from stoker.history import Reporter
 from stoker.loop.progress import Progress, StopReason
 
 Read = Callable[[Any, int], Batch]
-NumberedStep = Callable[[Batch, int], Raw]
-"""Runs a batch, which has a number in its pass."""
+Blame = Callable[[Exception, Batch, int], None]
+"""Notes on an error of the step which batch that was: the batch, and its number in the pass."""
 
 
 class Items(Protocol):
@@ -67,7 +67,7 @@ class Listeners:
 
 
 def run_epoch(
-    items: Items, read: Read, step: NumberedStep, session: Session, listeners: Listeners, expected: int | None,
+    items: Items, read: Read, step: Step, session: Session, listeners: Listeners, expected: int | None, blame: Blame,
 ) -> Progress:
     """Run the batches of one pass.
 
@@ -78,6 +78,7 @@ def run_epoch(
         session: reads raw results, and says how many batches it takes at once.
         listeners: who hears of it.
         expected: how many batches there should be; None where that is not known.
+        blame: says of an error of the step on which batch it arose; later ones may have been read already.
 
     Returns:
         How far it came, and why it ended.
@@ -96,7 +97,12 @@ def run_epoch(
         size = group.size * count
         if begin is not None:
             begin(number, size)
-        raw = step(group, number) if is_one else session.step_many(group)  # type: ignore[arg-type]
+        try:
+            raw = step(group) if is_one else session.step_many(group)  # type: ignore[arg-type]
+        except Exception as error:
+            if is_one:
+                blame(error, group, number)  # type: ignore[arg-type]
+            raise
         number += count
         samples += size
         if group.size > largest:
@@ -120,8 +126,9 @@ def _groups(items: Items, read: Read, session: Session, expected: int | None) ->
     number = 0
     stack: Stack | None = None
     trouble: Exception | None = None
+    is_single = session.is_single
     while trouble is None:
-        fuse, ahead = session.fuse, session.ahead
+        fuse, ahead = (1, 1) if is_single else (session.fuse, session.ahead)
         if stack is None and fuse == ahead == 1:
             try:
                 item = next(items)

@@ -33,7 +33,7 @@ from stoker.loop.epoch import Listeners, run_epoch
 from stoker.loop.outputs import Outputs
 from stoker.loop.plan import FitPlan, RunPlan, Validation, expected_steps, may_group
 from stoker.loop.progress import Progress, StopReason, text_of
-from stoker.loop.reading import judge_validation, noting, reader_for
+from stoker.loop.reading import blame, judge_validation, reader_for
 
 
 def fit(plan: FitPlan) -> Any:
@@ -239,7 +239,7 @@ def _run_batches(
     feed: Feed, steps: int | None, reader: Any, step: Step, session: Session, listeners: Listeners, expected: int | None
 ) -> Progress:
     """The batches of one epoch. A pass that has fewer than the source said is whole: only those that were asked for can be missing."""
-    progress = run_epoch(feed.epoch(steps), reader.read, noting(step, reader), session, listeners, expected)
+    progress = run_epoch(feed.epoch(steps), reader.read, step, session, listeners, expected, partial(blame, reader))
     if steps is None and progress.reason is StopReason.SOURCE_ENDED:
         return dataclasses.replace(progress, reason=StopReason.COMPLETED)
     return progress

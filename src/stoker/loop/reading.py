@@ -9,13 +9,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from stoker.backend.protocol import Backend, Raw, Session, Step
+from stoker.backend.protocol import Backend, Session
 from stoker.batch.form import Batch, in_words
 from stoker.batch.reader import BatchReader
 from stoker.batch.spec import ModelSpec
 from stoker.batch.weights import ClassWeights, read_class_weight
 from stoker.feed.feed import Feed
-from stoker.loop.epoch import NumberedStep
 from stoker.loop.plan import Validation
 
 JUDGED_ROWS = 32
@@ -62,17 +61,9 @@ def _origin(feed: Feed | None, number: int) -> str:
     return "" if index is None or index == number else f"index {index} of {feed.source.label}"
 
 
-def noting(step: Step, reader: BatchReader) -> NumberedStep:
-    """The step, which says of an error on which batch it arose: later ones may have been read already."""
-
-    def run(batch: Batch, number: int) -> Raw:
-        try:
-            return step(batch)
-        except Exception as error:
-            error.add_note(f"raised by the model's step on {reader.place(number)}: {in_words(batch)}")
-            raise
-
-    return run
+def blame(reader: BatchReader, error: Exception, batch: Batch, number: int) -> None:
+    """Say of an error of the model's step on which batch it arose."""
+    error.add_note(f"raised by the model's step on {reader.place(number)}: {in_words(batch)}")
 
 
 def judge_validation(validation: Validation | None, spec: ModelSpec) -> None:
