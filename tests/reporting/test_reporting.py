@@ -18,7 +18,7 @@ from stoker.reporting.choose import make_reporter
 from stoker.reporting.lines import Lines
 from stoker.reporting.pace import Pace
 from stoker.reporting.plots import plot_history
-from stoker.reporting.text import duration, number, rate
+from stoker.reporting.text import UNENDED, duration, number, rate
 
 FIGURES = FeedFigures("threads", 1, 100, 10.0, 4.0, 9.0, 8.0, 100)
 
@@ -65,6 +65,28 @@ def test_a_pipe_gets_a_line_an_epoch_and_no_control_characters():
     assert lines[1] == lines[3], "the verdict is told when the model first waits, and at the end"
     assert lines[3].startswith("stoker: the model waited for data 40% of the time (input-bound)")
     assert stream.getvalue().isascii() and all(character.isprintable() or character == "\n" for character in stream.getvalue())
+
+
+@pytest.mark.parametrize("make", [
+    lambda stream: Lines(stream, Clock()), lambda stream: Bar(Console(file=stream, force_terminal=True, width=200), Clock(0.06))])
+@pytest.mark.parametrize("phase, argument", [("train", "steps_per_epoch"), ("validate", "validation_steps"), ("predict", "steps")])
+def test_an_epoch_that_may_never_end_is_told_of_once(make, phase, argument):
+    stream = io.StringIO()
+    reporter = make(stream)
+    reporter.train_begin(2, 0, None)
+    for steps in (UNENDED // 2, 3 * UNENDED, 2 * UNENDED):
+        reporter.epoch_begin(0, None, phase)
+        for step in range(63, steps, 64):  # as fused steps are told of
+            reporter.batch_end(step, dict)
+        assert stream.getvalue().count("10,000 batches so far") == (steps > UNENDED)
+    assert f"if it yields for ever, pass {argument}." in stream.getvalue()
+    reporter.close()
+
+
+def test_an_epoch_whose_end_is_known_may_be_as_long_as_it_likes():
+    stream = io.StringIO()
+    drive(Lines(stream, Clock()), epochs=1, steps=2 * UNENDED)
+    assert "so far" not in stream.getvalue()
 
 
 @pytest.mark.parametrize("width", [30, 40, 80, 200])

@@ -20,7 +20,7 @@ from stoker.machine import usable_cores
 from stoker.reporting.lines import TITLES
 from stoker.reporting.pace import Pace
 from stoker.reporting.strip import Row, strip
-from stoker.reporting.text import Told, epoch_line, folded, writable
+from stoker.reporting.text import UNENDED, Told, epoch_line, folded, writable
 
 GLYPHS, ASCII_GLYPHS = "\u2501\u2500", "#-"
 LEAST_WIDTH = 20
@@ -78,6 +78,8 @@ class Bar:
             if self._pace.is_due(step) and not self._gave_up:
                 self._logs = read_logs()
                 self._show()
+                if self._steps is None and step >= UNENDED:
+                    self._say(self._told.unended(self._title, self._phase))
             self._next_step = self._pace.next_step
 
     def stalled(self, text: str, waited_s: float) -> None:

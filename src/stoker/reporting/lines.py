@@ -6,12 +6,13 @@ Rules: no control characters; output that cannot be written never ends a trainin
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable
 from typing import Any, TextIO
 
 from stoker.history import Phase, ReadLogs
 from stoker.machine import usable_cores
-from stoker.reporting.text import Told, epoch_line, writable
+from stoker.reporting.text import UNENDED, Told, epoch_line, writable
 
 TITLES = {"evaluate": "Evaluate", "predict": "Predict"}
 
@@ -32,6 +33,8 @@ class Lines:
         self._steps = 0
         self._phase: Phase = "train"
         self._next_stall_s = 0.0
+        self._title = ""
+        self._unended_at = math.inf
         self._told = Told(usable_cores())
 
     def train_begin(self, epochs: int, initial_epoch: int, steps: int | None) -> None:
@@ -39,6 +42,8 @@ class Lines:
 
     def epoch_begin(self, epoch: int, steps: int | None, phase: Phase, look: Callable[[], Any] | None = None) -> None:
         self._phase = phase
+        self._title = TITLES.get(phase) or f"Epoch {epoch + 1}/{self._epochs}"
+        self._unended_at = UNENDED - 1 if steps is None else math.inf
         if phase != "validate":
             self._began_s = self._clock()
             self._steps = 0
@@ -47,6 +52,9 @@ class Lines:
         self._next_stall_s = 0.0
         if self._phase != "validate":
             self._steps = step + 1
+        if step >= self._unended_at:
+            self._unended_at = math.inf
+            self._write(self._told.unended(self._title, self._phase))
 
     def stalled(self, text: str, waited_s: float) -> None:
         if waited_s >= self._next_stall_s:
@@ -57,8 +65,7 @@ class Lines:
         if self._phase == "validate":
             self._phase = "train"
             return
-        title = TITLES.get(self._phase) or f"Epoch {epoch + 1}/{self._epochs}"
-        self._write(epoch_line(title, self._steps, self._clock() - self._began_s, logs, figures, reason))
+        self._write(epoch_line(self._title, self._steps, self._clock() - self._began_s, logs, figures, reason))
         self._write(self._told.after_epoch(figures, self._epochs - epoch - 1))
 
     def close(self) -> None:

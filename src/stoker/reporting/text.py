@@ -15,6 +15,10 @@ from stoker.feed.meter import FeedFigures
 
 WORTH_A_WORD_S = 0.5
 """A shorter epoch holds nobody up, however much of it was waiting."""
+UNENDED = 10_000
+"""After so many batches of an epoch whose number nobody knows it is asked whether it will end: a function that yields for ever trains one
+epoch, for ever."""
+STEPS = {"train": "steps_per_epoch", "validate": "validation_steps"}
 FEED_LOGS = ("feed_wait_share", "feed_batches_per_s", "feed_make_ms", "feed_cpu_ms", "feed_cross_ms", "feed_workers")
 """What ``FeedMonitor`` puts into the logs, for other callbacks: here it is said in words."""
 
@@ -130,8 +134,17 @@ class Told:
     def __init__(self, cores: int) -> None:
         self._cores = cores
         self._figures: FeedFigures | None = None
-        self._is_warned = False
+        self._is_warned = self._has_asked = False
         self._deaths, self._last_death = 0, ""
+
+    def unended(self, title: str, phase: str) -> str:
+        """What is to be said, once, of an epoch that has had ``UNENDED`` batches and of which nobody knows how many it has."""
+        if self._has_asked:
+            return ""
+        self._has_asked = True
+        return (
+            f"stoker: {title}: {UNENDED:,} batches so far. The source does not say how many it has; if it yields for ever, "
+            f"pass {STEPS.get(phase, 'steps')}.")
 
     def after_epoch(self, figures: FeedFigures | None, epochs_left: int) -> str:
         """What is to be said after an epoch: nothing, or the first time that the model waited, what would mend it."""
