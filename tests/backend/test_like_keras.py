@@ -257,6 +257,26 @@ class TestTorch:
 
         assert len(stoker.fit(model, batches(), steps_per_epoch=150, verbose=0).epoch) == 1
 
+    def test_a_log_that_a_step_leaves_in_its_graph_is_read_without_a_warning(self):
+        import torch
+
+        class Own(keras.Sequential):
+            def train_step(self, data):
+                x, y = data
+                self.zero_grad()
+                loss = self.compute_loss(y=y, y_pred=self(x, training=True))
+                loss.backward()
+                with torch.no_grad():
+                    self.optimizer.apply([weight.value.grad for weight in self.trainable_weights], self.trainable_weights)
+                return {"loss": loss, "kernel": self.trainable_weights[0]}
+
+        seen = []
+        model = Own([keras.Input((2,)), layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(0.0), "mse")
+        hears = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(logs["loss"]))
+        history = stoker.fit(model, BATCHES, verbose=0, callbacks=[hears]).history
+        assert history["loss"] == seen[-1:] and history["kernel"][0].shape == (2, 1)
+
     def test_layers_of_torch_are_as_for_inference_between_and_after_passes(self):
         import torch
 

@@ -58,6 +58,10 @@ class TorchSession(DirectSession):
             changing = self._changing = _memory_of([*self._model.variables, *self._model.metrics_variables])
         return map_leaves(lambda value: _lasting(value, changing), raw)
 
+    def read(self, raw: Raw) -> dict[str, float]:
+        """See ``Session``; of a log that a step of the user's own left in its graph only the value, of which PyTorch does not warn."""
+        return super().read(map_leaves(_detached, raw or {}))
+
     def result(self, raw: Raw) -> dict[str, float]:
         """See ``Session``; what runs between passes finds layers of torch's own as for inference."""
         self._set_training(False)
@@ -92,6 +96,11 @@ def _lasting(value: Any, changing: set[int]) -> Any:
     if isinstance(value, torch.Tensor) and value.untyped_storage().data_ptr() in changing:
         return value.detach().clone()
     return value
+
+
+def _detached(value: Any) -> Any:
+    tensor = value.value if isinstance(value, keras.Variable) else value
+    return tensor.detach() if isinstance(tensor, torch.Tensor) else tensor
 
 
 def _device() -> str:

@@ -7,6 +7,7 @@ alone; logs are values by name for each epoch, whatever the history held.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -157,7 +158,9 @@ def _asked(history: Any, run: RunRecord | None) -> int | None:
 def finite(value: Any) -> float | None:
     """A number that can be drawn, or None."""
     try:
-        drawn = float(value)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch warns of a tensor that is trained
+            drawn = float(value)
     except (TypeError, ValueError):
         return None
     return drawn if math.isfinite(drawn) else None
