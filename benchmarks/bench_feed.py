@@ -139,7 +139,7 @@ SECONDS = {"jpeg": 6.0}
 USUAL_SECONDS = 1.0
 ROUNDS = 5
 WORKERS = 2
-QUEUE = {"tiny": 64, "dict": 64}
+QUEUE = {"tiny": 64, "dict": 64, "csv": 64}
 """Batches ahead of the consumer, for every system: 10, but for batches of a few kilobytes, of which a training takes as many at once."""
 USUAL_QUEUE = 10
 LIMIT_S = 30

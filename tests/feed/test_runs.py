@@ -353,7 +353,8 @@ def test_batches_are_asked_for_together_as_long_as_a_message_is_worth_it():
     assert Meter("processes", 2, lambda: 0.0).at_a_time(Window(10, 2)) == 1
     for make_s, bound, workers, expected in (
             (0.0, 10, 2, 5), (1e-5, 64, 2, 32), (1e-4, 64, 2, 15), (1e-4, 64, 8, 8), (1e-4, 10, 2, 5), (3e-4, 10, 2, 3), (3e-4, 10, 8, 1),
-            (5e-4, 10, 2, 2), (5e-4, 64, 2, 3), (8e-4, 10, 2, 2), (8e-4, 10, 8, 1), (1.6e-3, 64, 2, 1), (1e-5, 1, 2, 1)):
+            (5e-4, 10, 2, 2), (5e-4, 64, 2, 6), (5e-4, 64, 8, 3), (8e-4, 10, 2, 2), (8e-4, 64, 2, 4), (8e-4, 10, 8, 1), (1.6e-3, 64, 2, 1),
+            (1e-5, 1, 2, 1)):
         assert meter_after(make_s).at_a_time(Window(bound, workers)) == expected, (make_s, bound, workers)
 
 

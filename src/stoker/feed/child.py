@@ -36,7 +36,7 @@ PR_SET_PDEATHSIG = 1
 NICENESS = 5
 """Where cores are short the step comes first: what workers make ahead can wait, and what the step waits for is made meanwhile."""
 
-MOST_HELD_S = 4 * MESSAGE_S
+MOST_HELD_S = 8 * MESSAGE_S
 """Answers wait for no more work than this: twice what is asked for in a message, because some batches take longer than most."""
 MOST_GENERATORS = 32
 """A source that keeps more random generators has one for each item or so, and seeds them itself."""

@@ -11,8 +11,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 MESSAGE_S = 0.75e-3
-"""So much work is worth a message, and twice as much where there is enough of it: batches that take less are asked for several at a time,
-and answered together."""
+"""So much work is worth a message, and up to four times as much where there is enough of it: batches that take less are asked for several
+at a time, and answered together."""
 
 
 class Ask(NamedTuple):

@@ -324,10 +324,10 @@ class Meter:
     def at_a_time(self, window: Window) -> int:
         """How many batches are asked for in one message.
 
-        As many as are worth a message, and twice as many where there are two such messages for every worker; but of those that take no
-        longer than a message no more than half of the bound, and of others no more than leaves work for every worker. Of trivial ones that
-        threads make for a consumer in want all that the bound allows: one thread makes them while the consumer sleeps, and then sleeps
-        itself, which costs less than taking the GIL from one another.
+        As many as are worth a message; twice as many where there are two such messages for every worker, and four times where four; but of
+        those that take no longer than a message no more than half of the bound, and of others no more than leaves work for every worker.
+        Of trivial ones that threads make for a consumer in want all that the bound allows: one thread makes them while the consumer sleeps,
+        and then sleeps itself, which costs less than taking the GIL from one another.
         """
         ample_s = 2 * MESSAGE_S * self._made
         if self._make_s >= ample_s:
@@ -338,7 +338,8 @@ class Meter:
         if not self._make_s:
             return max(1, most)
         ample = ample_s / self._make_s
-        return max(1, min(most, math.ceil(ample / 2)), min(window.bound // (2 * window.active), math.ceil(ample)))
+        return max(1, min(most, math.ceil(ample / 2)), *[
+            min(window.bound // (messages * window.active), math.ceil(messages * ample / 2)) for messages in (2, 4)])
 
     def makers(self, window: Window, together: int) -> int:
         """How many workers are asked for batches that are asked for so many at a time; 0 where each is asked for by itself.
