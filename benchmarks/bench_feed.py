@@ -15,68 +15,68 @@ where said below; medians of 5::
 
     tiny: 32 x 16 float32 and 32 x 1 float32: 2 KB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process           221,906                42.21          1.00     0.00     0.00      24
-        nothing carried      676,245               128.65          3.05              0.00      33
-        keras threads         19,707                 3.75          0.09     0.01     0.06     328
-        keras processes        5,257                 1.00          0.02     0.04     0.29     340
-        torch numpy            4,601                 0.88          0.02     0.06     0.35     258
-        torch tensors            418                 0.08          0.00     0.07     3.06     262
-        grain processes          800                 0.15          0.00     1.13     2.45     333
-        stoker threads        57,694                10.98          0.26     0.03     0.02      35
-        stoker processes      56,667                10.78          0.26     0.22     0.03      73
-        stoker empty          50,937                 9.69          0.23     0.23     0.03      73
+        in-process           371,209                54.74          1.00     0.00     0.00      24
+        nothing carried      701,075               103.38          1.89              0.00      25
+        keras threads         26,742                 3.94          0.07     0.01     0.04     328
+        keras processes        6,781                 1.00          0.02     0.03     0.22     340
+        torch numpy            5,535                 0.82          0.01     0.04     0.28     258
+        torch tensors            648                 0.10          0.00     0.06     1.93     262
+        grain processes        1,215                 0.18          0.00     0.87     1.61     334
+        stoker threads        72,261                10.66          0.19     0.02     0.01      35
+        stoker processes      91,609                13.51          0.25     0.16     0.02      73
+        stoker empty          89,332                13.17          0.24     0.16     0.02      73
 
     image: 64 x 224 x 224 x 3 float32: 38.5 MB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process               154                 5.42          1.00     0.01     6.56      38
-        nothing carried          294                10.37          1.91              7.48      53
-        keras threads            244                 8.60          1.59     0.02     7.99     439
-        keras processes            4                 0.15          0.03     0.33   370.00     548
-        torch numpy                6                 0.22          0.04     0.42   252.50     660
-        torch tensors             28                 1.00          0.18     0.18    73.10     454
-        grain processes            4                 0.13          0.02     3.16   710.00    3298
-        stoker threads           242                 8.53          1.57     0.03     8.26      98
-        stoker processes         190                 6.69          1.23     0.34    10.10     574
-        stoker empty             467                16.46          3.04     0.30     3.99     497
+        in-process               177                 4.98          1.00     0.01     5.71      44
+        nothing carried          313                 8.80          1.77              6.75      72
+        keras threads            242                 6.82          1.37     0.01     7.70     443
+        keras processes            4                 0.12          0.02     0.48   374.00     543
+        torch numpy                8                 0.21          0.04     0.37   215.00     664
+        torch tensors             36                 1.00          0.20     0.18    56.94     539
+        grain processes            4                 0.11          0.02     3.66   661.67    3738
+        stoker threads           281                 7.89          1.59     0.03     6.98      85
+        stoker processes         196                 5.51          1.11     0.22    10.05     650
+        stoker empty             475                13.35          2.68     0.22     3.83     496
 
     uint8: 64 x 224 x 224 x 3 uint8: 9.6 MB.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process             4,492                40.83          1.00     0.00     0.22      34
-        nothing carried        7,911                71.91          1.76              0.27      52
-        keras threads          1,613                14.66          0.36     0.01     1.17     443
-        keras processes           26                 0.24          0.01     0.12    62.50     434
-        torch numpy               27                 0.24          0.01     0.12    55.19     394
-        torch tensors            110                 1.00          0.02     0.09    17.03     338
-        grain processes           15                 0.13          0.00     1.48   194.37    2261
-        stoker threads         1,708                15.52          0.38     0.01     1.11     151
-        stoker processes         884                 8.03          0.20     0.31     2.18     198
-        stoker empty           1,505                13.68          0.34     0.30     1.29     180
+        in-process             5,322                38.31          1.00     0.00     0.19      34
+        nothing carried        8,295                59.71          1.56              0.26      53
+        keras threads          1,829                13.16          0.34     0.01     0.99     453
+        keras processes           30                 0.22          0.01     0.12    56.00     427
+        torch numpy               31                 0.22          0.01     0.10    45.48     411
+        torch tensors            139                 1.00          0.03     0.07    13.21     366
+        grain processes           15                 0.11          0.00     1.29   170.56    2283
+        stoker threads         2,284                16.44          0.43     0.02     0.86     151
+        stoker processes       1,157                 8.33          0.22     0.21     1.64     218
+        stoker empty           1,529                11.01          0.29     0.18     1.17     180
 
     dict: A dict of 20 inputs and one of 3 targets, each 64 x 16 float32.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process            24,361                13.80          1.00     0.00     0.04      24
-        nothing carried       58,598                33.20          2.41              0.04      34
-        keras threads          4,331                 2.45          0.18     0.01     0.28     337
-        keras processes        1,545                 0.88          0.06     0.05     1.03     347
-        torch numpy            1,765                 1.00          0.07     0.07     0.88     265
-        torch tensors             46                 0.03          0.00     0.15    23.91     268
-        grain processes          199                 0.11          0.01     1.50    10.30     432
-        stoker threads         4,021                 2.28          0.17     0.01     0.31      48
-        stoker processes      11,334                 6.42          0.47     0.25     0.16     132
-        stoker empty          10,709                 6.07          0.44     0.22     0.17     129
+        in-process            24,797                11.96          1.00     0.00     0.04      25
+        nothing carried       47,526                22.93          1.92              0.05      34
+        keras threads          4,767                 2.30          0.19     0.01     0.26     334
+        keras processes        1,660                 0.80          0.07     0.04     0.95     347
+        torch numpy            2,073                 1.00          0.08     0.05     0.78     265
+        torch tensors             52                 0.02          0.00     0.14    21.54     268
+        grain processes          253                 0.12          0.01     1.02     7.59     433
+        stoker threads         5,408                 2.61          0.22     0.01     0.23      48
+        stoker processes      15,996                 7.72          0.65     0.18     0.11     128
+        stoker empty          14,610                 7.05          0.59     0.23     0.12      91
 
     csv: 64 lines of 40 numbers, parsed in pure Python.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process               998                 1.00          1.00     0.04     1.01      31
-        nothing carried        2,014                 2.03          2.02              1.07      39
-        keras threads            875                 0.88          0.88     0.03     1.17     328
-        keras processes          988                 0.99          0.99     0.06     1.77     340
-        torch numpy              994                 1.00          1.00     0.08     1.76     248
-        torch tensors            218                 0.22          0.22     0.09     5.60     254
-        grain processes          654                 0.66          0.66     1.61     2.50     345
-        stoker threads           738                 0.74          0.74     0.05     1.45      42
-        stoker processes       1,445                 1.45          1.45     0.23     1.33      74
-        stoker empty           1,517                 1.53          1.52     0.27     1.28      74
+        in-process             1,204                 0.83          1.00     0.02     0.84      31
+        nothing carried        2,318                 1.61          1.93              0.94      39
+        keras threads            974                 0.68          0.81     0.04     1.10     329
+        keras processes        1,358                 0.94          1.13     0.05     1.34     342
+        torch numpy            1,442                 1.00          1.20     0.06     1.26     250
+        torch tensors            409                 0.28          0.34     0.08     3.29     254
+        grain processes          957                 0.66          0.79     1.25     1.89     347
+        stoker threads           950                 0.66          0.79     0.04     1.19      42
+        stoker processes       2,301                 1.60          1.91     0.23     0.87      77
+        stoker empty           2,179                 1.51          1.81     0.25     0.92      77
 
     jpeg: 64 JPEG files of 256 x 256, decoded, resized to 160 x 160, half of them flipped.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
@@ -91,10 +91,10 @@ where said below; medians of 5::
         stoker processes          16                 1.11          1.95     0.45   120.40     151
         stoker empty              18                 1.21          2.12     0.45   111.38     143
 
-Tiny, dict and CSV are later runs than the others, of an otherwise idle machine, whose speed changes by the minute all the same: of four dict
-cells one behind another two gave 14,000 batches a second and one 9,600. In five runs on other days, most beside other work, dict made 5.79, 5.85,
-6.01, 5.78 and 8.71 times the best process peer (of which PyTorch gave 1,750 batches a second in the fourth and 1,141 in the fifth, beside 10,000
-of stoker), CSV 1.37, 1.35, 1.58, 1.61 and 1.42 times it, and 1.56, 1.53, 1.68, 1.67 and 1.47 times in-process.
+JPEG is an earlier run than the others. The speed of the machine changes by the minute: of four dict cells one behind another two gave 14,000 batches a second and one 9,600. On other
+days, most beside other work, dict made 5.79, 5.85, 6.01, 5.78, 8.71 and 6.42 times the best process peer, and CSV, with a queue of 10, 1.37, 1.35,
+1.58, 1.61, 1.42 and 1.45 times it, and 1.56, 1.53, 1.68, 1.67, 1.47 and 1.45 times in-process. On the day of the table CSV made 1.64 times the
+peer and 1.72 in-process in a second run, and with ``--queue 10`` for all systems 1.50 and 1.56, and 1.24 and 1.36 in a slow minute.
 
 While dicts are carried a tenth or more of the two cores is idle: a worker that wakes up is put on the core of the other one, and the core that
 the consumer leaves stays idle for a millisecond or more, because the kernel does not pull work to where it has been idle for short times only.
@@ -104,11 +104,11 @@ copy them, the rest to let go of them, for the loop and for messages) and 42 to 
 messages, and 10 us for the look at each array that every system takes). With a queue of 10, as ``--queue 10`` has it for all systems, a message
 carries 5 batches instead of 16, which costs 20 us for each batch.
 
-CSV costs the workers 0.9 to 1.0 ms of CPU time a batch, about as much as in one process, and the consumer 0.1: it wakes up for each message of two
-batches on a core that has run something else meanwhile. Messages of four take 15 us less, but the workers wait for asks meanwhile, and the rate is
-the same. It is the same, too, where the consumer is woken up by no message but that with the batch it waits for, and takes those of other workers
-along then: 12 us less for the consumer, none for the rate. In the run of the table all costs 1.33 ms a batch, beside 1.07 where nothing is carried
-and 1.01 in one process; minutes later workers and consumer took 1.01 and 0.13, and the rate was 1,756.
+CSV takes 0.72 ms of CPU time a batch in one process. In the workers it takes the same in good minutes, and 0.8 to 0.9 in others, where both cores
+at once are slower than one: `nothing carried` is slower then too. Carrying it costs the workers 0.06 ms and the consumer 0.06 with a queue of
+64, where a message carries four batches; 0.09 with one of 10, where it carries two: the consumer wakes up for each message on a core that has
+run something else meanwhile, and three quarters of its time is Python with cold caches. Messages of three or four with a queue of 10 would take
+15 us less and leave workers without asks.
 
 How to read it: `x best process peer` is the rate over that of the fastest of Keras, PyTorch and Grain with processes in the same run. What is
 cheap to make is fastest on threads or in process; processes pay where making a batch holds the GIL for longer than carrying it takes.
