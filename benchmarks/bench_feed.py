@@ -80,18 +80,18 @@ where said below; medians of 5::
 
     jpeg: 64 JPEG files of 256 x 256, decoded, resized to 160 x 160, half of them flipped.
         system             batches/s  x best process peer  x in-process  first s   cpu ms  mem MB
-        in-process                 8                 0.57          1.00     0.19   118.43      41
-        nothing carried           18                 1.21          2.11            112.43      60
-        keras threads             16                 1.08          1.90     0.14   119.38     350
-        keras processes           14                 0.95          1.66     0.22   140.12     378
-        torch numpy               14                 0.97          1.69     0.28   138.37     325
-        torch tensors             15                 1.00          1.75     0.23   133.71     281
-        grain processes           15                 1.00          1.75     3.69   132.64     576
-        stoker threads            15                 1.05          1.83     0.20   120.64      67
-        stoker processes          16                 1.11          1.95     0.45   120.40     151
-        stoker empty              18                 1.21          2.12     0.45   111.38     143
+        in-process                11                 0.57          1.00     0.15    95.16      41
+        nothing carried           19                 1.05          1.85            104.18      60
+        keras threads             18                 0.99          1.74     0.15   105.50     351
+        keras processes           16                 0.88          1.54     0.21   118.47     377
+        torch numpy               17                 0.89          1.57     0.21   119.50     319
+        torch tensors             18                 1.00          1.76     0.17   108.09     276
+        grain processes           17                 0.92          1.61     2.84   115.10     608
+        stoker threads            19                 1.03          1.82     0.16   100.17      67
+        stoker processes          20                 1.10          1.93     0.40    98.21     150
+        stoker empty              22                 1.17          2.06     0.35    92.00     143
 
-JPEG is an earlier run than the others. The speed of the machine changes by the minute: of four dict cells one behind another two gave 14,000 batches a second and one 9,600. On other
+The speed of the machine changes by the minute: of four dict cells one behind another two gave 14,000 batches a second and one 9,600. On other
 days, most beside other work, dict made 5.79, 5.85, 6.01, 5.78, 8.71 and 6.42 times the best process peer, and CSV, with a queue of 10, 1.37, 1.35,
 1.58, 1.61, 1.42 and 1.45 times it, and 1.56, 1.53, 1.68, 1.67, 1.47 and 1.45 times in-process. On the day of the table CSV made 1.64 times the
 peer and 1.72 in-process in a second run, and with ``--queue 10`` for all systems 1.50 and 1.56, and 1.24 and 1.36 in a slow minute.
