@@ -91,10 +91,8 @@ def _memory_of(variables: list[Any]) -> set[int]:
 
 def _lasting(value: Any, changing: set[int]) -> Any:
     """A log that stays what it is: a copy of what lies in a variable, such as the result of a metric that merely counts."""
-    if isinstance(value, keras.Variable):
-        return value.value.detach().clone()
-    if isinstance(value, torch.Tensor) and value.untyped_storage().data_ptr() in changing:
-        return value.detach().clone()
+    if isinstance(value, keras.Variable) or (isinstance(value, torch.Tensor) and value.untyped_storage().data_ptr() in changing):
+        return _detached(value).clone()
     return value
 
 

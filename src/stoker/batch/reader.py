@@ -89,7 +89,8 @@ class BatchReader:
         Raises:
             BatchError: the item's form, lengths, names, shapes or dtypes are wrong.
         """
-        latest, form = self._latest, None
+        latest = self._latest
+        form: tuple[Build, int] | None
         if latest is not None and _is_like(item, latest[0]):
             found = item
             build, size = form = latest[1]

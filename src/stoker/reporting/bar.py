@@ -17,7 +17,7 @@ from rich.text import Text
 from stoker.feed.meter import FeedFigures
 from stoker.history import Phase, ReadLogs
 from stoker.machine import usable_cores
-from stoker.reporting.lines import TITLES
+from stoker.reporting.lines import title_of
 from stoker.reporting.pace import Pace
 from stoker.reporting.strip import Row, strip
 from stoker.reporting.text import UNENDED, Told, epoch_line, folded, writable
@@ -65,7 +65,7 @@ class Bar:
         else:
             self._began_s = self._clock()
             self._above = None
-        title = TITLES.get(phase) or f"Epoch {epoch + 1}/{self._epochs}"
+        title = title_of(phase, epoch, self._epochs)
         self._title = f"{title} val" if phase == "validate" else title
         self._phase, self._steps, self._look, self._done, self._logs = phase, steps, look, 0, {}
         self._pace.restart()
@@ -90,7 +90,7 @@ class Bar:
             self._phase, self._done = "train", self._train_done
             return
         self._above = None
-        title = TITLES.get(self._phase) or f"Epoch {epoch + 1}/{self._epochs}"
+        title = title_of(self._phase, epoch, self._epochs)
         line = epoch_line(title, self._done, self._clock() - self._began_s, logs, figures, reason)
         self._title = ""
         self._stop()

@@ -17,6 +17,11 @@ from stoker.reporting.text import UNENDED, Told, epoch_line, writable
 TITLES = {"evaluate": "Evaluate", "predict": "Predict"}
 
 
+def title_of(phase: Phase, epoch: int, epochs: int) -> str:
+    """What a run of batches is called: an epoch of so many, of which its validation is a part, or the call."""
+    return TITLES.get(phase) or f"Epoch {epoch + 1}/{epochs}"
+
+
 class Lines:
     """A reporter that writes a line for each epoch.
 
@@ -42,7 +47,7 @@ class Lines:
 
     def epoch_begin(self, epoch: int, steps: int | None, phase: Phase, look: Callable[[], Any] | None = None) -> None:
         self._phase = phase
-        self._title = TITLES.get(phase) or f"Epoch {epoch + 1}/{self._epochs}"
+        self._title = title_of(phase, epoch, self._epochs)
         self._unended_at = UNENDED - 1 if steps is None else math.inf
         if phase != "validate":
             self._began_s = self._clock()
