@@ -49,11 +49,6 @@ class IndexedSource:
     def __init__(self, original: Any, label: str) -> None:
         self.original = original
         self.label = label
-        self._counts_batches = hasattr(original, "total_batches_seen")
-        """Keras's image iterators derive the randomness of a batch from how many they made; each worker would count its own."""
-        self._seen = 0
-        """How many that were before the first pass here: it goes on over calls. Whole passes, since how many of a pass that is left early
-        were made depends on the lane."""
         self._passes = 0
         """How many passes have ended: in the caller's process, which workers need not hear of."""
         self._states: deque[tuple[int, Any]] = deque(maxlen=0)
@@ -100,8 +95,6 @@ class IndexedSource:
 
     def get(self, pass_number: int, index: int, item: Any = None) -> Any:
         """The batch at ``index``."""
-        if self._counts_batches:
-            self.original.total_batches_seen = self._seen + pass_number * len(self.original) + index
         try:
             return self.original[index]
         except StopIteration as error:
@@ -111,21 +104,8 @@ class IndexedSource:
                 remedy="Let __len__ say how many batches there are; StopIteration has no meaning in __getitem__.") from error
 
     def prepare(self) -> None:
-        """Settle what workers would otherwise settle each for itself: called once, in the caller's process, before any worker starts.
-
-        Keras's image iterators draw the order of their first pass when they are first asked; each worker would draw another.
-        """
-        if getattr(self.original, "index_array", 0) is None and hasattr(self.original, "_set_index_array"):
-            self.original._set_index_array()
-        if self._counts_batches:
-            length = self.length()
-            self._seen = -(-self.original.total_batches_seen // length) * length
+        """Called once, in the caller's process, before any worker starts."""
         self.begin_pass()
-
-    def _count(self, passes: int) -> None:
-        """Tell Keras's image iterators how many batches so many passes are: in processes they do not see them."""
-        if self._counts_batches:
-            self.original.total_batches_seen = self._seen + passes * self.length()
 
     def remember_states(self, items: int) -> None:
         """Keep the source's own ``state_dict`` of the last so many passes at their ends, if it has such a thing."""
@@ -147,20 +127,17 @@ class IndexedSource:
     def begin_at(self, pass_number: int, index: int) -> None:
         """The source is in this pass."""
         self._passes = pass_number
-        self._count(pass_number + 1)
 
     def end_pass(self) -> None:
         """Call ``on_epoch_end``."""
         if self._states.maxlen:
             self._states.append((self._passes, deepcopy(self.original.state_dict())))
         self._passes += 1
-        self._count(self._passes)
         if self.has_end:
             self.original.on_epoch_end()
 
     def begin_pass(self) -> None:
         """Call ``on_epoch_begin``, which Keras's data sets have; in the caller's process, before the first item of the pass is made."""
-        self._count(self._passes + 1)
         if self.has_beginning:
             self.original.on_epoch_begin()
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from stoker.errors import SourceTypeError
+from stoker.source.images import ImageIterator
 from stoker.source.indexed import IndexedSource, is_py_dataset
 from stoker.source.protocol import Source
 from stoker.source.stream import RestartableSource, StreamSource, length_of
@@ -42,7 +43,7 @@ def open_source(original: Any) -> Source:
     can = type(original)
     has_length = _defines(can, "__len__") or (is_py_dataset(original) and original.num_batches is not None)
     if _defines(can, "__getitem__") and has_length:
-        return IndexedSource(original, label)
+        return (ImageIterator if hasattr(original, "total_batches_seen") else IndexedSource)(original, label)
     if isinstance(original, Iterator) or _defines(can, "__next__"):
         return StreamSource(original, label)
     if isinstance(original, Iterable):
