@@ -3,29 +3,43 @@
 Run ``python benchmarks/bench_overlap.py`` (or with names of backends). The model's step is made s ms long by a dense model of the right size,
 measured alone; the source sleeps (as one that reads a disk does), computes in numpy, which lets go of the GIL for half a millisecond at a time
 (``numpy``) or for 10 us (``small numpy``), or computes in Python and holds the GIL. The step has one core, as if it ran on a device, and the
-source the other. Each number is the median of five turns, each the second epoch of a
-call; all ways take turns, with them two processes that share nothing but the machine, one of which takes the steps while the other makes
-the batches: no loader can be expected to do better than that.
+source the other. Each number is the median of five turns; a turn of a loader is the second epoch of a call. All ways take turns: the steps
+alone, the source alone, the loaders, and two processes that share nothing but the machine, one of which takes the steps while the other
+makes the batches. No loader can be expected to do better than those two.
 
-Results: two cores of a shared machine in an hour in which others used it too, Python 3.11, Keras 3.15.1, JAX 0.10.2, PyTorch 2.13.0,
-TensorFlow 2.21.0::
+Results: two cores of a shared machine, whose speed changes by a third within minutes, Python 3.11, Keras 3.15.1, JAX 0.10.2, PyTorch 2.13.0,
+TensorFlow 2.21.0; of most rows two or three runs::
 
     backend    the source         step ms make ms     nothing shared      stoker thread stoker 2 processes    keras generator
-    jax        sleeps                12.2    12.3               1.00               1.01               0.87               1.09
-    jax        numpy                 12.2    13.1               1.00               1.02               0.99               1.07
-    jax        small numpy           12.2    12.3               1.04               1.12               1.03               1.11
-    jax        holds the GIL         12.2    10.9               1.22               1.09               0.94               0.99
-    torch      sleeps                 8.9     9.2               1.07               1.01               0.95               2.58
-    torch      numpy                  8.9     8.6               1.01               0.99               1.04               2.29
-    torch      small numpy            8.9     9.1               1.02               1.27               1.00               2.49
-    torch      holds the GIL          8.9     8.4               1.06               1.88               1.04               2.61
-    tensorflow sleeps                 9.2     9.5               1.01               1.01               0.99               1.15
-    tensorflow numpy                  9.2     9.9               1.02               1.02               0.99               1.18
-    tensorflow small numpy            9.2     9.2               1.04               1.25               1.01               1.43
-    tensorflow holds the GIL          9.2     8.3               0.92               1.22               1.04               1.32
+    jax        sleeps                 9.5    11.5               1.00               1.01               0.82               1.08
+    jax        sleeps                 9.7    10.2               1.01               1.02               0.92               1.08
+    jax        numpy                  9.6    11.2               1.06               1.10               1.04               1.10
+    jax        numpy                  9.2     9.7               1.05               1.06               1.06               1.10
+    jax        numpy                  8.8     9.7               1.08               1.11               1.06               1.13
+    jax        small numpy           10.2    11.5               1.04               1.14               1.05               1.11
+    jax        small numpy            8.9    10.1               1.03               1.07               1.00               1.09
+    jax        holds the GIL          9.7    13.3               0.92               1.04               0.90               1.04
+    jax        holds the GIL         10.8    11.4               1.12               1.28               1.03               1.18
+    jax        holds the GIL          8.8    10.1               1.00               1.11               1.01               1.10
+    torch      sleeps                14.5    12.6               1.02               0.97               0.86               2.28
+    torch      numpy                 14.3    12.6               1.14               0.98               1.00               2.09
+    torch      numpy                 12.0    12.5               1.06               1.02               1.01               2.12
+    torch      small numpy           12.3    12.0               1.09               1.17               1.06               2.43
+    torch      holds the GIL         13.7    10.7               1.04               1.57               0.90               1.96
+    torch      holds the GIL         10.8    13.5               0.94               1.52               0.93               2.05
+    tensorflow sleeps                13.3    13.2               1.14               1.02               1.07               1.19
+    tensorflow sleeps                12.9    12.8               1.02               1.01               1.02               1.18
+    tensorflow numpy                 15.2    12.6               1.03               1.21               1.10               1.24
+    tensorflow numpy                 14.0    12.6               0.98               1.09               1.01               1.25
+    tensorflow numpy                 12.8    11.1               1.02               1.07               1.05               1.21
+    tensorflow small numpy           14.0    13.0               1.04               1.10               1.12               1.38
+    tensorflow small numpy           15.2    12.9               0.87               1.09               1.01               1.17
+    tensorflow holds the GIL         12.6    10.7               1.02               1.14               1.05               1.39
+    tensorflow holds the GIL         16.2    14.4               0.98               1.27               0.97               1.35
 
-In quieter hours a thread beside a step on JAX took 1.00 (sleeps), 1.04 (numpy) and 1.05 (holds the GIL), on PyTorch 0.99, 1.05 and 1.2, on
-TensorFlow 1.01, 1.02 and 1.03. What two processes that share nothing take shows how much of the rest is the machine's.
+In quiet minutes, in which a step on TensorFlow took 7.6 ms, a thread beside it took 1.01 with numpy and processes 0.96. In quieter hours of other
+days a thread beside a step on JAX took 1.00 (sleeps), 1.02 (numpy) and 1.05 (holds the GIL), on PyTorch 0.99, 1.05 and 1.2, on TensorFlow 1.01,
+1.02 and 1.03. What two processes that share nothing take shows how much of the rest is the machine's.
 
 A step on JAX takes 1.09 cores of CPU time even with threads for one: on two cores that a source fills too, 1.05 is the least there can be.
 On PyTorch a step is many operations with Python between them, and a thread that wants the GIL every 10 us waits for that Python each time:
@@ -164,9 +178,15 @@ def make_threads_for_one_core() -> None:
         os.sched_setaffinity(int(thread), cores)
 
 
-def measure(step_target_s: float):
-    """Yields lines of the table."""
-    make_threads_for_one_core()
+def seconds_of(run) -> float:
+    """How long a call takes."""
+    began = perf_counter()
+    run()
+    return perf_counter() - began
+
+
+def model_with_steps_of(least_s: float):
+    """``(model, batch, seconds a step)`` of a dense model just large enough to take at least so long, trained until nothing starts any more."""
     import keras
 
     import stoker
@@ -177,47 +197,58 @@ def measure(step_target_s: float):
         model = keras.Sequential([keras.Input((width,)), *(keras.layers.Dense(width, "relu") for _ in range(4)), keras.layers.Dense(1)])
         model.compile("sgd", "mse")
         batch = draw.normal(size=(ROWS, width)).astype("float32"), np.zeros((ROWS, 1), "float32")
-        quick = [batch] * STEPS
         for _ in range(3):  # PyTorch's steps are recorded in the second
-            stoker.fit(model, quick, verbose=0)
-        began = perf_counter()
-        stoker.fit(model, quick, verbose=0, workers=0)
-        step_s = (perf_counter() - began) / STEPS
-        if step_s > step_target_s:
-            break
+            stoker.fit(model, [batch] * STEPS, verbose=0)
+        step_s = seconds_of(lambda: stoker.fit(model, [batch] * STEPS, verbose=0, workers=0)) / STEPS
+        if step_s > least_s:
+            return model, batch, step_s
         width = int(width * 1.4)
+
+
+def ways_of(model, source: Source, apart: Apart) -> dict:
+    """Each way by its name: a call that gives the seconds of an epoch."""
+    import keras
+
+    import stoker
+
+    watch = stopwatch(keras)
+    two = {"epochs": 2, "verbose": 0, "callbacks": [watch]}
+
+    def generator():
+        while True:
+            yield source[0]
+
+    def steps() -> None:
+        stoker.fit(model, [source.batch] * STEPS, verbose=0, workers=0)
+
+    def second_epoch(run) -> float:
+        run()
+        return watch.seconds
+
+    return {
+        "step alone": lambda: seconds_of(steps),
+        "make alone": lambda: seconds_of(lambda: [source[index] for index in range(STEPS)]),
+        "nothing shared": lambda: apart.work_beside(steps),
+        "stoker thread": lambda: second_epoch(lambda: stoker.fit_generator(model, source, workers=1, **two)),
+        "stoker 2 processes": lambda: second_epoch(lambda: stoker.fit_generator(model, source, workers=2, use_multiprocessing=True, **two)),
+        "keras generator": lambda: second_epoch(lambda: model.fit(generator(), steps_per_epoch=STEPS, **two)),
+    }
+
+
+def measure(least_s: float):
+    """Yields a kind of source and milliseconds a batch of each way, for each kind."""
+    make_threads_for_one_core()
+    model, batch, step_s = model_with_steps_of(least_s)
     for kind, work in KINDS.items():
         source = Source(work, rounds_in(step_s, work), batch)
-        began = perf_counter()
-        for index in range(10):
-            source[index]
-        make_s = (perf_counter() - began) / 10
-
-        class Data(keras.utils.PyDataset):
-            __len__ = Source.__len__
-            __getitem__ = Source.__getitem__
-
-        def generator(source=source):
-            while True:
-                yield source[0]
-
-        watch = stopwatch(keras)
-        two = {"epochs": 2, "verbose": 0, "callbacks": [watch]}
-        ways = {
-            "stoker thread": lambda: stoker.fit_generator(model, source, workers=1, **two),
-            "stoker 2 processes": lambda: stoker.fit_generator(model, source, workers=2, use_multiprocessing=True, **two),
-            "keras generator": lambda: model.fit(generator(), steps_per_epoch=STEPS, **two),
-        }
-        times = {way: [] for way in ("nothing shared", *ways)}
         apart = Apart(kind, source.rounds)
+        ways = ways_of(model, source, apart)
+        times = {way: [] for way in ways}
         for _ in range(TURNS):
-            times["nothing shared"].append(apart.work_beside(lambda: stoker.fit(model, quick, verbose=0, workers=0)) / STEPS)
             for way, run in ways.items():
-                run()
-                times[way].append(watch.seconds / STEPS)
+                times[way].append(run() / STEPS * 1e3)
         apart.end()
-        shares = {way: statistics.median(found) / max(make_s, step_s) for way, found in times.items()}
-        yield kind, step_s, make_s, shares
+        yield kind, {way: statistics.median(found) for way, found in times.items()}
 
 
 def main() -> None:
@@ -226,9 +257,10 @@ def main() -> None:
         Apart.run(*asked[1:])
         return
     if "--inner" in asked:
-        for kind, step_s, make_s, shares in measure(0.008):
-            print(f"{os.environ['KERAS_BACKEND']:10} {kind:18} {step_s * 1e3:7.1f} {make_s * 1e3:7.1f} "
-                  + " ".join(f"{share:18.2f}" for share in shares.values()), flush=True)
+        for kind, times in measure(0.008):
+            step, make, *others = times.values()
+            print(f"{os.environ['KERAS_BACKEND']:10} {kind:18} {step:7.1f} {make:7.1f} "
+                  + " ".join(f"{took / max(step, make):18.2f}" for took in others), flush=True)
         return
     print(f"{'backend':10} {'the source':18} {'step ms':>7} {'make ms':>7} {'nothing shared':>18} {'stoker thread':>18} {'stoker 2 processes':>18} {'keras generator':>18}")
     for backend in BACKENDS:
