@@ -77,6 +77,7 @@ def one_row(number):
     return np.eye(LENGTH, dtype="float32")[number][None], np.zeros((1, 1), "float32")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("way", [{"workers": 0}, {"workers": 3}, {"workers": 2, "use_multiprocessing": True}], ids=str)
 def test_a_function_mapped_over_a_list_makes_a_pass_of_each_epoch(way):
     model = counting_model(True)
@@ -199,6 +200,7 @@ def test_a_training_asks_no_source_for_a_state_of_its_own():
     assert len(history.history["loss"]) == len(history.history["val_loss"]) == 2
 
 
+@pytest.mark.once
 @pytest.mark.slow
 def test_validation_on_part_of_a_pass_lets_go_of_what_it_had():
     open_files = []
@@ -266,6 +268,7 @@ class Dataset(keras.utils.PyDataset):
         self.ended += 1
 
 
+@pytest.mark.once
 @pytest.mark.thinned(3)
 @pytest.mark.parametrize("ways", [{"workers": 0}, {"workers": 2}, {"workers": 2, "processes": True}])
 def test_a_data_set_of_keras_hears_when_an_epoch_begins(ways):
@@ -282,6 +285,7 @@ class Still(keras.callbacks.Callback):
         self.model.set_weights([np.ones((LENGTH, 1), "float32")])
 
 
+@pytest.mark.once
 @pytest.mark.thinned(3)
 @pytest.mark.parametrize("ways", [{"workers": 0}, {"workers": 2}, {"workers": 2, "processes": True}])
 def test_a_data_set_of_keras_hears_when_each_validation_begins(ways):
@@ -308,6 +312,7 @@ class Crewed(Dataset):
         self.begun = self.ended = 0
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("said", "given", "crew"), [
     ({"workers": 2, "use_multiprocessing": True, "max_queue_size": 7}, {}, ("processes", 2, 7)),
     ({"workers": 0}, {}, ("inline", 0, 10)),
