@@ -1,4 +1,7 @@
-"""Keras's image iterators with a seed: the batches that ``next()`` of the iterator gives, wherever they are made."""
+"""Keras's image iterators with a seed: the batches that ``next()`` of the iterator gives, wherever they are made.
+
+And Sequences that join several of them, such as images and masks.
+"""
 
 from __future__ import annotations
 
@@ -95,3 +98,58 @@ def test_an_image_that_cannot_be_read_takes_no_order_away():
     with pytest.raises(ValueError, match="element 9"):
         opened.get(0, 9)
     assert digest(opened.get(0, 1)) == as_keras_gives_them(2)[1]
+
+
+class Joined(stoker.Sequence):
+    """Images and masks, turned alike."""
+
+    def __init__(self, kept, shuffles=True):
+        self.kept, self.shuffles = kept, shuffles
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, index):
+        parts = self.kept.values() if isinstance(self.kept, dict) else self.kept
+        (images, rows), (masks, same) = [part[index] for part in parts]
+        assert (rows == same).all() and (images == masks).all()
+        return images, rows
+
+    def on_epoch_end(self):
+        for part in self.kept if self.shuffles else ():
+            part.on_epoch_end()
+
+
+@pytest.mark.parametrize("way", LANES)
+def test_iterators_that_a_sequence_joins_stay_in_step_wherever_and_over_calls(way):
+    source, alone = Joined([flow(), flow()]), Joined((flow(), flow()))
+    batches = [*passes(source, 1, **way), *passes(source, 2, **way)]
+    assert batches == [*passes(alone, 1, workers=0), *passes(alone, 2, workers=0)]
+    orders = [sum((rows for rows, _ in batches[first:first + 6]), []) for first in (0, 6, 12)]
+    assert all(sorted(order) == list(range(22)) for order in orders) and orders[1] != orders[2]
+    assert batches[1:6] == as_keras_gives_them(6)[1:]
+
+
+def test_an_order_that_a_sequence_does_not_have_drawn_anew_stays():
+    batches = passes(Joined({"images": flow(), "masks": flow()}, shuffles=False), 2, workers=4)
+    assert [rows for rows, _ in batches[:6]] == [rows for rows, _ in batches[6:]]
+    assert [sums for _, sums in batches[:6]] != [sums for _, sums in batches[6:]]
+
+
+def test_an_order_that_a_sequence_sets_itself_stays():
+    source = Joined([flow(shuffle=False), flow(shuffle=False)])
+    source.on_epoch_end = lambda: [setattr(part, "index_array", np.arange(22)[::-1]) for part in source.kept]
+    with stoker.Feed(source, workers=4) as feed:
+        rows = [sum((digest(batch)[0] for batch in feed.epoch()), []) for _ in range(2)]
+    assert rows == [list(range(22)), list(range(22))[::-1]]
+    assert "_set_index_array" not in vars(source.kept[0])
+
+
+@pytest.mark.slow
+def test_without_a_seed_the_workers_of_joined_iterators_have_one_order():
+    class Rows(Joined):
+        def __getitem__(self, index):
+            return self.kept[0][index]
+
+    rows = [labels for labels, _ in passes(Rows([flow(seed=None)]), 2, workers=2, processes=True)]
+    assert sorted(sum(rows[:6], [])) == sorted(sum(rows[6:], [])) == list(range(22)) and rows[:6] != rows[6:]
