@@ -5,11 +5,20 @@ And Sequences that join several of them, such as images and masks.
 
 from __future__ import annotations
 
+import gc
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from keras.src.legacy.preprocessing.image import ImageDataGenerator, Iterator
 
 import stoker
+from stoker.source.images import TURNS
+from stoker.source.open import open_source
 
 IMAGES = np.random.default_rng(0).integers(0, 255, (22, 6, 6, 1)).astype("float32")
 LABELS = np.arange(22)
@@ -69,21 +78,134 @@ def test_a_state_brings_the_order_of_its_pass(way, recwarn):
     assert not [warning for warning in recwarn.list if "on_epoch_end" in str(warning.message)]
 
 
-def test_what_an_iterator_of_the_users_own_does_between_passes_is_done():
-    class Mine(Iterator):
-        ends = 0
+class Rows(Iterator):
+    """An iterator of the user's own over ten numbers."""
 
-        def on_epoch_end(self):
-            self.ends += 1
-            super().on_epoch_end()
+    def _get_batches_of_transformed_samples(self, index_array):
+        return index_array
 
-        def _get_batches_of_transformed_samples(self, index_array):
-            return index_array
 
-    source = Mine(10, 3, True, 5)
-    with stoker.Feed(source) as feed:
+class Ending(Rows):
+    def on_epoch_end(self):
+        self.ended = True
+        super().on_epoch_end()
+
+
+class Backwards(Rows):
+    def on_epoch_end(self):
+        self.index_array = np.arange(self.n)[::-1]
+
+
+class OwnLuck(Rows):
+    def _set_index_array(self):
+        self.luck = getattr(self, "luck", None) or np.random.default_rng()
+        self.index_array = self.luck.permutation(self.n)
+
+
+@pytest.mark.parametrize("kind", [Ending, Backwards, OwnLuck])
+@pytest.mark.parametrize("way", THREADS)
+def test_what_an_iterator_of_the_users_own_does_between_passes_is_done(kind, way):
+    source = kind(10, 3, kind is not Backwards, 5)
+    with stoker.Feed(source, **way) as feed:
         rows = [np.concatenate(list(feed.epoch())).tolist() for _ in range(2)]
-    assert source.ends == 2 and rows[0] != rows[1] and sorted(rows[0]) == sorted(rows[1]) == list(range(10))
+    assert rows[0] != rows[1] and sorted(rows[0]) == sorted(rows[1]) == list(range(10))
+    if kind is Ending:
+        assert source.ended
+    if kind is Backwards:
+        assert rows == [list(range(10)), list(range(10))[::-1]]
+
+
+def test_an_end_of_a_pass_that_calls_what_kerass_own_does_is_called():
+    ends = 0
+
+    class Closing(Rows):
+        def on_epoch_end(self):
+            nonlocal ends
+            ends += 1
+            self._set_index_array()
+
+    with stoker.Feed(Closing(10, 3, True, 5)) as feed:
+        assert [len(list(feed.epoch())) for _ in range(2)] == [4, 4]
+    assert ends == 2
+
+
+@pytest.mark.parametrize("way", THREADS)
+def test_a_state_counts_what_was_before_once(way):
+    expected, source = as_keras_gives_them(12), flow()
+    passes(source, 1, **way)
+    with stoker.Feed(source, **way) as feed:
+        begun = iter(feed.epoch())
+        taken = [digest(next(begun)) for _ in range(2)]
+        state = feed.state_dict()
+    assert taken == expected[6:8]
+    for other in (source, flow()):
+        feed = stoker.Feed(other, **way)
+        feed.load_state_dict(state)
+        with feed:
+            assert [digest(batch) for batch in feed.epoch()] == expected[8:]
+
+
+@pytest.mark.parametrize("way", LANES)
+def test_training_goes_on_in_the_same_process_as_in_another(way):
+    source, expected = flow(), as_keras_gives_them(24)
+    assert passes(source, 2, **way) == expected[:12]
+    assert passes(source, 1, first=2, **way) == expected[12:18]
+    assert passes(source, 1, **way) == expected[18:]
+
+
+@pytest.mark.parametrize("way", THREADS)
+def test_one_iterator_may_be_used_by_others_in_between(way):
+    source, expected = flow(), as_keras_gives_them(6)
+    with stoker.Feed(source, **way) as feed:
+        batches = iter(feed.epoch())
+        taken = [digest(next(batches)) for _ in range(3)]
+        source.on_epoch_end()
+        assert taken + [digest(batch) for batch in batches] == expected
+
+
+def test_iterators_without_a_seed_take_turns_with_one_that_has_one():
+    gc.collect()
+    alone = open_source(flow(seed=None))
+    assert not TURNS.seeding and isinstance(TURNS.turn(), nullcontext)
+    seeded = open_source(flow())
+    assert set(TURNS.seeding) == {seeded} and TURNS.turn() is TURNS.turn()
+    alone.prepare()
+    with ThreadPoolExecutor(1) as other:
+        with TURNS.turn():
+            made = other.submit(alone.get, 0, 1)
+            assert not wait([made], 0.05).done
+        made.result(60)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_does_not_wait_for_a_thread_that_it_does_not_have():
+    program = """
+import os, threading
+from stoker.source.images import TURNS
+TURNS.seeding = {1}
+held, done = threading.Event(), threading.Event()
+def hold():
+    with TURNS.turn():
+        held.set()
+        done.wait()
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if TURNS.turn().acquire(timeout=5) else 1)
+print(os.waitpid(pid, 0)[1])
+done.set()
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "0\n"
+
+
+@pytest.mark.slow
+def test_the_order_can_be_read_in_the_callers_process():
+    source = flow(shuffle=False)
+    passes(source, 1, workers=2, processes=True)
+    assert source.index_array.tolist() == list(range(22))
 
 
 def test_without_a_seed_an_order_is_drawn_for_each_pass():
@@ -93,7 +215,7 @@ def test_without_a_seed_an_order_is_drawn_for_each_pass():
 
 def test_an_image_that_cannot_be_read_takes_no_order_away():
     source = flow()
-    opened = stoker.source.open.open_source(source)
+    opened = open_source(source)
     opened.prepare()
     with pytest.raises(ValueError, match="element 9"):
         opened.get(0, 9)
@@ -147,9 +269,9 @@ def test_an_order_that_a_sequence_sets_itself_stays():
 
 @pytest.mark.slow
 def test_without_a_seed_the_workers_of_joined_iterators_have_one_order():
-    class Rows(Joined):
+    class Only(Joined):
         def __getitem__(self, index):
             return self.kept[0][index]
 
-    rows = [labels for labels, _ in passes(Rows([flow(seed=None)]), 2, workers=2, processes=True)]
+    rows = [labels for labels, _ in passes(Only([flow(seed=None)]), 2, workers=2, processes=True)]
     assert sorted(sum(rows[:6], [])) == sorted(sum(rows[6:], [])) == list(range(22)) and rows[:6] != rows[6:]

@@ -146,9 +146,8 @@ class Feed:
         self.meter = Meter(lane.name, lane.workers if ahead else 0, perf_counter)
         if isinstance(self.source, ParallelMap):
             self._supply.puller = Puller(self.source, self.options.max_queue_size, self.meter)
-        self.meter.single_owner = self.source.single_owner
+        self.meter.single_owner, self.meter.is_refused = self.source.single_owner, self.options.processes and lane.name == "threads"
         self.meter.max_queue_size = 0 if self.options.auto else self.options.max_queue_size
-        self.meter.is_refused = self.options.processes and lane.name == "threads"
         self._here = None if ahead else Here(self._supply, self._pump, self.meter)
         if self.options.auto:
             self.adaptation = Adaptation(self.window, self.meter, most=lane.workers, may_fork=HAS_FORK)
@@ -182,7 +181,8 @@ class Feed:
             steps: batches in each; None where an epoch is a pass.
             first: the number of the first, where none has begun, for its order and randomness; an iterator goes on where it is.
         """
-        self._supply.plan(epochs, steps, first)
+        if self._supply.plan(epochs, steps, first):
+            self._refresh()
 
     def epoch(self, steps: int | None = None) -> Epoch:
         """The batches of the next epoch, as the source made them.

@@ -79,11 +79,12 @@ def restore(source: Source, state: dict[str, Any], options: FeedOptions, course:
 
 def _bring(source: IndexedSource, place: tuple[int, int], state: dict[str, Any]) -> None:
     """Bring a Sequence to a place; where it changes with each pass and tells no state, only its order and its randomness are there."""
-    if source.tells_state and "source" in state:
+    knows = "source" in state
+    if knows and source.takes_state:
         source.go_to(*place, state["source"])
-        return
-    source.begin_at(*place)
-    if place[0] and source.has_end:
+    else:
+        source.begin_at(*place)
+    if place[0] and source.has_end and not (knows and source.tells_state):
         warn(
             f"{source.label} has an on_epoch_end and no state_dict: what that did in the {place[0]} passes before is not there. Give it "
             "state_dict and load_state_dict, and it goes on with what they hold.")

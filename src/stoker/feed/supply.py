@@ -46,16 +46,23 @@ class Supply:
         self._first: int | None = None
         """The ticket that an epoch begins with which is a pass."""
 
-    def plan(self, epochs: int, steps: int | None, first: int = 0) -> None:
-        """Issue no more than so many epochs take, from number ``first`` on where none has begun."""
+    def plan(self, epochs: int, steps: int | None, first: int = 0) -> bool:
+        """Issue no more than so many epochs take, from number ``first`` on where none has begun.
+
+        Returns:
+            Whether the source has changed, and workers have to know.
+        """
         epochs, steps = whole_number("epochs", epochs), _checked(steps)
-        self._is_planned = True
+        self._is_planned, changed = True, False
         if first and self.course.is_untouched and self.source.kind != "stream":
-            self.course.go_to(*self._beginning_of(first, steps))
+            place = self._beginning_of(first, steps)
+            self.course.go_to(*place)
+            changed = isinstance(self.source, IndexedSource) and self.source.take_up(place[0])
         if steps is None:
             self._last_pass = self.course.next_pass + epochs
         else:
             self._last_ticket = self.window.next_out + epochs * steps
+        return changed
 
     def _beginning_of(self, epoch: int, steps: int | None) -> tuple[int, int]:
         """Pass and place at which an epoch begins; with passes of unknown length it begins one of its own number."""

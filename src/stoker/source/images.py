@@ -6,22 +6,45 @@ Rules: what a seeded iterator draws, order and randomness, follows from its seed
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from copy import deepcopy
 from itertools import islice
 from threading import RLock
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
 from stoker.source.indexed import IndexedSource
 
-TURNS = RLock()
-"""Whose turn it is to draw from ``numpy.random`` after it was seeded."""
-KERAS_END = ("_set_index_array",)
-"""All that Keras's own ``on_epoch_end`` calls: it draws an order for the next pass."""
+KERAS = ("keras", "keras_preprocessing", "tf_keras")
+OWN = ("__getitem__", "_set_index_array", "on_epoch_end")
+"""What gives an image iterator its order; another class may have ways of its own."""
 LOOKED_AT = 16
 """Items of a list of the user's that are looked at for iterators."""
+
+
+class _Turns:
+    """Whose turn it is to draw from ``numpy.random`` where some source seeds it."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self.seeding: WeakSet[CountedSource] = WeakSet()
+        """The sources of this process that seed it."""
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        self._lock = RLock()  # a thread of the parent may have held the other
+
+    def turn(self) -> AbstractContextManager[Any]:
+        """A turn of whoever enters it; nothing where nobody seeds."""
+        return self._lock if self.seeding else nullcontext()
+
+
+TURNS = _Turns()
 
 
 def image_iterators_of(original: Any) -> list[Any]:
@@ -41,133 +64,160 @@ def counts_batches(original: Any) -> bool:
 
 def is_seeded(iterator: Any) -> bool:
     """Whether order and randomness follow from a seed of the iterator's own."""
-    return getattr(iterator, "seed", None) is not None and hasattr(iterator, "_set_index_array")
+    return getattr(iterator, "seed", None) is not None and hasattr(type(iterator), "_set_index_array")
+
+
+def is_kerass_own(iterator: Any) -> bool:
+    """Whether an iterator has its order as those of Keras have it."""
+    ways = [getattr(type(iterator), name, None) for name in OWN]
+    return not set(OWN) & set(vars(iterator)) and all(getattr(way, "__module__", "").split(".")[0] in KERAS for way in ways)
+
+
+def open_counted(original: Any, label: str) -> CountedSource | None:
+    """A source of image iterators, if there are any."""
+    if not counts_batches(original):
+        kept = image_iterators_of(original)
+        return CountedSource(original, label, kept) if kept else None
+    if is_seeded(original) and is_kerass_own(original):
+        return SeededIterator(original, label, [original])
+    return CountedSource(original, label, [original])
 
 
 class CountedSource(IndexedSource):
-    """A source whose batches are made by iterators that count them.
+    """A source whose batches are made by iterators that count them: by itself, or by those that it keeps, such as images and masks.
+
+    With one seed these stay in step.
 
     Args:
         original: the user's object.
         label: how messages name it.
-        iterators: itself, or those that it keeps.
+        iterators: the image iterators.
     """
 
     has_pass_end = True
     """See ``IndexedSource``: what the iterators count goes on with each pass."""
+    takes_state = True
+    """See ``IndexedSource``."""
 
     def __init__(self, original: Any, label: str, iterators: list[Any]) -> None:
         super().__init__(original, label)
         self._iterators = iterators
-        self._seen = [0] * len(iterators)
+        self._seen: list[int] | None = None
         """How many batches each had made before the first pass here: it goes on over calls. Whole passes, since how many of a pass that is
-        left early were made depends on the lane."""
+        left early were made depends on the lane. None until that is known."""
+        if any(map(is_seeded, iterators)):
+            TURNS.seeding.add(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if not counts_batches(self.original):  # its own ``__setstate__`` may have made others
+            self._iterators = image_iterators_of(self.original)
+        if any(map(is_seeded, self._iterators)):
+            TURNS.seeding.add(self)
+
+    def get(self, pass_number: int, index: int, item: Any = None) -> Any:
+        """See ``IndexedSource``."""
+        with TURNS.turn():
+            self._count(pass_number, index)
+            return super().get(pass_number, index)
 
     def prepare(self) -> None:
-        """See ``IndexedSource``."""
-        length = self.length()
-        self._seen = [-(-iterator.total_batches_seen // length) * length for iterator in self._iterators]
+        """See ``IndexedSource``; the first order is drawn once, and not by each worker."""
+        self._settle()
         super().prepare()
+        with TURNS.turn():
+            for number, iterator in enumerate(self._iterators):
+                if getattr(iterator, "index_array", 0) is None and hasattr(type(iterator), "_set_index_array"):
+                    self._draw_order(number, 0)
+
+    def take_up(self, pass_number: int) -> bool:
+        """See ``IndexedSource``; the passes before, where they were made here, count once."""
+        before = pass_number * self.length()
+        self._seen = [max(0, seen - before) for seen in self._settle()]
+        self._passes = pass_number
+        self._count(pass_number + 1)
+        return True
 
     def begin_at(self, pass_number: int, index: int) -> None:
         """See ``IndexedSource``."""
+        self._settle()
         super().begin_at(pass_number, index)
         self._count(pass_number + 1)
 
-    def end_pass(self) -> None:
+    def state_before(self, pass_number: int, index: int) -> Any:
+        """See ``IndexedSource``: with how many batches there were before."""
+        return {"seen": list(self._settle()), "own": super().state_before(pass_number, index)}
+
+    def go_to(self, pass_number: int, index: int, state: Any) -> None:
         """See ``IndexedSource``."""
+        self._seen = list(state["seen"])
+        if self.tells_state and state["own"] is not None:
+            self.original.load_state_dict(deepcopy(state["own"]))
+        self.begin_at(pass_number, index)
+
+    def end_pass(self) -> None:
+        """See ``IndexedSource``; orders that the source has its iterators draw follow from their seeds."""
         self._count(self._passes + 1)
-        super().end_pass()
+        with ExitStack() as drawing:
+            for number in range(len(self._iterators)):
+                drawing.enter_context(self._drawn_by_seed(number, self._passes + 1))
+            super().end_pass()
 
     def begin_pass(self) -> None:
         """See ``IndexedSource``."""
         self._count(self._passes + 1)
         super().begin_pass()
 
+    def _settle(self) -> list[int]:
+        """What was before, once that is known."""
+        if self._seen is None:
+            length = self.length()
+            self._seen = [-(-iterator.total_batches_seen // length) * length for iterator in self._iterators]
+        return self._seen
+
     def _count(self, pass_number: int, index: int = 0) -> None:
         """Tell the iterators how many batches come before this one: those made in processes they do not see."""
         before = pass_number * self.length() + index
-        for iterator, seen in zip(self._iterators, self._seen, strict=True):
+        for iterator, seen in zip(self._iterators, self._settle(), strict=False):
             iterator.total_batches_seen = seen + before
 
     def _draw_order(self, number: int, pass_number: int) -> None:
         """Draw the order of a pass for one of the iterators, from its seed if it has one."""
         iterator = self._iterators[number]
         if is_seeded(iterator):
-            np.random.seed(iterator.seed + self._seen[number] + pass_number * self.length())
+            np.random.seed(iterator.seed + self._settle()[number] + pass_number * self.length())
         type(iterator)._set_index_array(iterator)
-
-
-class ImageIterator(CountedSource):
-    """One iterator. With a seed it gives what ``next()`` of it gives."""
-
-    def __init__(self, original: Any, label: str) -> None:
-        super().__init__(original, label, [original])
-        self._ordered: int | None = None
-        """The pass whose order a seeded iterator has."""
-
-    @property
-    def has_end(self) -> bool:
-        """See ``IndexedSource``; the order of a pass that follows from a seed is drawn with the first batch that is made of it."""
-        code = getattr(getattr(self.original, "on_epoch_end", None), "__code__", None)
-        return super().has_end and not (is_seeded(self.original) and code is not None and code.co_names == KERAS_END)
-
-    def get(self, pass_number: int, index: int, item: Any = None) -> Any:
-        """See ``IndexedSource``."""
-        if not is_seeded(self.original):
-            self._count(pass_number, index)
-            return super().get(pass_number, index)
-        with TURNS:
-            ordered, self._ordered = self._ordered, None
-            if index == 0:
-                self.original.index_array = None  # drawn by the iterator itself, after it has seeded numpy.random
-            elif ordered != pass_number:
-                self._draw_order(0, pass_number)
-            self._count(pass_number, index)
-            batch = super().get(pass_number, index)
-            self._ordered = pass_number
-            return batch
-
-    def prepare(self) -> None:
-        """See ``IndexedSource``; an order that follows from no seed is drawn once, and not by each worker."""
-        super().prepare()
-        if getattr(self.original, "index_array", 0) is None and not is_seeded(self.original):
-            self._draw_order(0, 0)
-
-    def end_pass(self) -> None:
-        """See ``IndexedSource``."""
-        super().end_pass()
-        self._ordered = None  # the iterator's own ``on_epoch_end`` may have drawn another
-
-
-class JoinedIterators(CountedSource):
-    """A source that makes a batch of those of the iterators that it keeps, such as images and masks: with one seed they stay in step."""
-
-    def get(self, pass_number: int, index: int, item: Any = None) -> Any:
-        """See ``IndexedSource``."""
-        with TURNS if any(map(is_seeded, self._iterators)) else nullcontext():
-            self._count(pass_number, index)
-            return super().get(pass_number, index)
-
-    def prepare(self) -> None:
-        """See ``IndexedSource``; the first order is drawn once, and not by each worker."""
-        super().prepare()
-        for number, iterator in enumerate(self._iterators):
-            if iterator.index_array is None:
-                self._draw_order(number, 0)
-
-    def end_pass(self) -> None:
-        """See ``IndexedSource``; orders that the source has its iterators draw follow from their seeds."""
-        with ExitStack() as drawing:
-            for number in range(len(self._iterators)):
-                drawing.enter_context(self._drawn_by_seed(number, self._passes + 1))
-            super().end_pass()
 
     @contextmanager
     def _drawn_by_seed(self, number: int, pass_number: int) -> Iterator[None]:
         iterator = self._iterators[number]
+        if not is_seeded(iterator) or "_set_index_array" in vars(iterator):
+            yield
+            return
         iterator._set_index_array = lambda: self._draw_order(number, pass_number)
         try:
             yield
         finally:
             del iterator._set_index_array
+
+
+class SeededIterator(CountedSource):
+    """One of Keras's own iterators, with a seed: it gives what ``next()`` of it gives."""
+
+    has_end = False
+    """See ``IndexedSource``: the order of a pass is drawn with the first batch that is made of it."""
+    _ordered: tuple[int, Any] | None = None
+    """The pass whose order the iterator has, and that order, which somebody else may have replaced."""
+
+    def get(self, pass_number: int, index: int, item: Any = None) -> Any:
+        """See ``IndexedSource``."""
+        iterator = self.original
+        with TURNS.turn():
+            ordered, self._ordered = self._ordered, None
+            if index == 0:
+                iterator.index_array = None  # drawn by the iterator itself, after it has seeded numpy.random
+            elif ordered is None or ordered[0] != pass_number or ordered[1] is not iterator.index_array:
+                self._draw_order(0, pass_number)
+            batch = super().get(pass_number, index)
+            self._ordered = pass_number, iterator.index_array
+            return batch

@@ -68,6 +68,15 @@ class IndexedSource:
         return tells_state(self.original)
 
     @property
+    def takes_state(self) -> bool:
+        """Whether ``go_to`` brings the source to a pass by what ``state_before`` gave."""
+        return self.tells_state
+
+    def take_up(self, pass_number: int) -> bool:
+        """A training goes on with this pass: whether anything has changed of which workers have to know."""
+        return False
+
+    @property
     def has_end(self) -> bool:
         """Whether there is an ``on_epoch_end``, after which the user's object may be another."""
         method = getattr(self.original, "on_epoch_end", None)

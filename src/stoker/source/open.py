@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from stoker.errors import SourceTypeError
-from stoker.source.images import ImageIterator, JoinedIterators, counts_batches, image_iterators_of
+from stoker.source.images import open_counted
 from stoker.source.indexed import IndexedSource, is_py_dataset
 from stoker.source.protocol import Source
 from stoker.source.stream import RestartableSource, StreamSource, length_of
@@ -43,10 +43,7 @@ def open_source(original: Any) -> Source:
     can = type(original)
     has_length = _defines(can, "__len__") or (is_py_dataset(original) and original.num_batches is not None)
     if _defines(can, "__getitem__") and has_length:
-        if counts_batches(original):
-            return ImageIterator(original, label)
-        kept = image_iterators_of(original)
-        return JoinedIterators(original, label, kept) if kept else IndexedSource(original, label)
+        return open_counted(original, label) or IndexedSource(original, label)
     if isinstance(original, Iterator) or _defines(can, "__next__"):
         return StreamSource(original, label)
     if isinstance(original, Iterable):
