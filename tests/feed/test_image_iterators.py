@@ -153,10 +153,9 @@ def test_training_goes_on_in_the_same_process_as_in_another(way):
     assert passes(source, 1, **way) == expected[18:]
 
 
-@pytest.mark.parametrize("way", THREADS)
-def test_one_iterator_may_be_used_by_others_in_between(way):
+def test_one_iterator_may_be_used_by_others_in_between():
     source, expected = flow(), as_keras_gives_them(6)
-    with stoker.Feed(source, **way) as feed:
+    with stoker.Feed(source, workers=0) as feed:  # threads would draw at the same time
         batches = iter(feed.epoch())
         taken = [digest(next(batches)) for _ in range(3)]
         source.on_epoch_end()
