@@ -3,9 +3,9 @@
 Run ``python benchmarks/bench_overlap.py`` (or with names of backends). The model's step is made s ms long by a dense model of the right size,
 measured alone; the source sleeps (as one that reads a disk does), computes in numpy, which lets go of the GIL for half a millisecond at a time
 (``numpy``, and ``numpy, shorter``, which takes three quarters of a step) or for 10 us (``small numpy``), or computes in Python and holds the
-GIL. The step has one core, as if it ran on a device, and the source the other. Each number is the median of five turns; a turn of a loader is the second epoch of a call. All ways take turns: the steps
-alone, the source alone, the loaders, and two processes that share nothing but the machine, one of which takes the steps while the other
-makes the batches. No loader can be expected to do better than those two.
+GIL. The step has one core, as if it ran on a device, and the source the other. Each number is the median of five turns; a turn of a loader is
+the second epoch of a call. All ways take turns: the steps alone, the source alone, the loaders, and two processes that share nothing but the
+machine, one of which takes the steps while the other makes the batches. No loader can be expected to do better than those two.
 
 Results: two cores of a shared machine, whose speed changes by a third within minutes, Python 3.11, Keras 3.15.1, JAX 0.10.2, PyTorch 2.13.0,
 TensorFlow 2.21.0; of most rows two or three runs::
@@ -40,7 +40,7 @@ TensorFlow 2.21.0; of most rows two or three runs::
     tensorflow holds the GIL         16.2    14.4               0.98               1.27               0.97               1.35
 
 In quiet minutes, in which a step on TensorFlow took 7.6 ms, a thread beside it took 1.01 with numpy and processes 0.96. In quieter hours of other
-days a thread beside a step on JAX took 1.00 (sleeps), 1.02 (numpy) and 1.05 (holds the GIL), on PyTorch 0.99, 1.05 and 1.2, on TensorFlow 1.01,
+days a thread beside a step on JAX took 1.00 (sleeps), 1.02 and 1.04 (numpy) and 1.05 (holds the GIL), on PyTorch 0.99, 1.05 and 1.2, on TensorFlow 1.01,
 1.02 and 1.03. What two processes that share nothing take shows how much of the rest is the machine's.
 
 The thread of a source needs the GIL between two of its operations, and waits while the caller's thread hands a step over: 0.4 ms in quiet minutes
@@ -122,9 +122,7 @@ def rounds_in(seconds: float, work) -> float:
     """How many rounds of a kind of work take so long on a core that does nothing else."""
     rounds = 1
     while True:
-        began = perf_counter()
-        work(rounds)
-        took_s = perf_counter() - began
+        took_s = seconds_of(lambda rounds=rounds: work(rounds))
         if took_s > 0.2:
             return rounds * seconds / took_s
         rounds *= 2
@@ -138,13 +136,11 @@ class Apart:
             [sys.executable, __file__, "--work", kind, str(rounds)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._process.stdout.readline()
 
-    def work_beside(self, steps) -> float:
-        """Seconds until both have ended."""
-        began = perf_counter()
+    def work_beside(self, steps) -> None:
+        """Returns when both have ended."""
         print(file=self._process.stdin, flush=True)
         steps()
         self._process.stdout.readline()
-        return perf_counter() - began
 
     def end(self) -> None:
         self._process.communicate()
@@ -236,7 +232,7 @@ def ways_of(model, source: Source, apart: Apart) -> dict:
     return {
         "step alone": lambda: seconds_of(steps),
         "make alone": lambda: seconds_of(lambda: [source[index] for index in range(STEPS)]),
-        "nothing shared": lambda: apart.work_beside(steps),
+        "nothing shared": lambda: seconds_of(lambda: apart.work_beside(steps)),
         "stoker thread": lambda: second_epoch(lambda: stoker.fit_generator(model, source, workers=1, **two)),
         "stoker 2 processes": lambda: second_epoch(lambda: stoker.fit_generator(model, source, workers=2, use_multiprocessing=True, **two)),
         "keras generator": lambda: second_epoch(lambda: model.fit(generator(), steps_per_epoch=STEPS, **two)),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from copy import deepcopy
 from itertools import islice
 from threading import RLock
 from typing import Any
@@ -105,13 +104,16 @@ class CountedSource(IndexedSource):
         self._seen: list[int] | None = None
         """How many batches each had made before the first pass here: it goes on over calls. Whole passes, since how many of a pass that is
         left early were made depends on the lane. None until that is known."""
-        if any(map(is_seeded, iterators)):
-            TURNS.seeding.add(self)
+        self._announce()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         if not counts_batches(self.original):  # its own ``__setstate__`` may have made others
             self._iterators = image_iterators_of(self.original)
+        self._announce()
+
+    def _announce(self) -> None:
+        """Have others take turns with this source, where it seeds ``numpy.random``."""
         if any(map(is_seeded, self._iterators)):
             TURNS.seeding.add(self)
 
@@ -125,17 +127,15 @@ class CountedSource(IndexedSource):
         """See ``IndexedSource``; the first order is drawn once, and not by each worker."""
         self._settle()
         super().prepare()
-        with TURNS.turn():
-            for number, iterator in enumerate(self._iterators):
-                if getattr(iterator, "index_array", 0) is None and hasattr(type(iterator), "_set_index_array"):
-                    self._draw_order(number, 0)
+        for number, iterator in enumerate(self._iterators):
+            if getattr(iterator, "index_array", 0) is None and hasattr(type(iterator), "_set_index_array"):
+                self._draw_order(number, 0)
 
     def take_up(self, pass_number: int) -> bool:
         """See ``IndexedSource``; the passes before, where they were made here, count once."""
         before = pass_number * self.length()
         self._seen = [max(0, seen - before) for seen in self._settle()]
-        self._passes = pass_number
-        self._count(pass_number + 1)
+        self.begin_at(pass_number, 0)
         return True
 
     def begin_at(self, pass_number: int, index: int) -> None:
@@ -152,8 +152,9 @@ class CountedSource(IndexedSource):
         """See ``IndexedSource``."""
         self._seen = list(state["seen"])
         if self.tells_state and state["own"] is not None:
-            self.original.load_state_dict(deepcopy(state["own"]))
-        self.begin_at(pass_number, index)
+            super().go_to(pass_number, index, state["own"])
+        else:
+            self.begin_at(pass_number, index)
 
     def end_pass(self) -> None:
         """See ``IndexedSource``; orders that the source has its iterators draw follow from their seeds."""
@@ -184,9 +185,10 @@ class CountedSource(IndexedSource):
     def _draw_order(self, number: int, pass_number: int) -> None:
         """Draw the order of a pass for one of the iterators, from its seed if it has one."""
         iterator = self._iterators[number]
-        if is_seeded(iterator):
-            np.random.seed(iterator.seed + self._settle()[number] + pass_number * self.length())
-        type(iterator)._set_index_array(iterator)
+        with TURNS.turn():
+            if is_seeded(iterator):
+                np.random.seed(iterator.seed + self._settle()[number] + pass_number * self.length())
+            type(iterator)._set_index_array(iterator)
 
     @contextmanager
     def _drawn_by_seed(self, number: int, pass_number: int) -> Iterator[None]:
