@@ -17,7 +17,7 @@ import pytest
 from keras.src.legacy.preprocessing.image import ImageDataGenerator, Iterator
 
 import stoker
-from stoker.source.images import TURNS
+from stoker.source.drawing import DRAWING
 from stoker.source.open import open_source
 
 IMAGES = np.random.default_rng(0).integers(0, 255, (22, 6, 6, 1)).astype("float32")
@@ -165,12 +165,12 @@ def test_one_iterator_may_be_used_by_others_in_between():
 def test_iterators_without_a_seed_take_turns_with_one_that_has_one():
     gc.collect()
     alone = open_source(flow(seed=None))
-    assert not TURNS.seeding and isinstance(TURNS.turn(), nullcontext)
+    assert not DRAWING.seeding and isinstance(DRAWING.turn(), nullcontext)
     seeded = open_source(flow())
-    assert set(TURNS.seeding) == {seeded} and TURNS.turn() is TURNS.turn()
+    assert set(DRAWING.seeding) == {seeded} and DRAWING.turn() is DRAWING.turn()
     alone.prepare()
     with ThreadPoolExecutor(1) as other:
-        with TURNS.turn():
+        with DRAWING.turn():
             made = other.submit(alone.get, 0, 1)
             assert not wait([made], 0.05).done
         made.result(60)
@@ -180,11 +180,11 @@ def test_iterators_without_a_seed_take_turns_with_one_that_has_one():
 def test_a_fork_does_not_wait_for_a_thread_that_it_does_not_have():
     program = """
 import os, threading
-from stoker.source.images import TURNS
-TURNS.seeding = {1}
+from stoker.source.drawing import DRAWING
+DRAWING.seeding = {1}
 held, done = threading.Event(), threading.Event()
 def hold():
-    with TURNS.turn():
+    with DRAWING.turn():
         held.set()
         done.wait()
 thread = threading.Thread(target=hold)
@@ -192,7 +192,7 @@ thread.start()
 held.wait()
 pid = os.fork()
 if pid == 0:
-    os._exit(0 if TURNS.turn().acquire(timeout=5) else 1)
+    os._exit(0 if DRAWING.turn().acquire(timeout=5) else 1)
 print(os.waitpid(pid, 0)[1])
 done.set()
 """

@@ -30,6 +30,7 @@ from stoker.feed.meter import Meter
 from stoker.feed.overview import OPEN, STALL_S, stall_text
 from stoker.feed.window import Window
 from stoker.outcome import Ended, Failure
+from stoker.source.drawing import DRAWING
 from stoker.source.protocol import Source
 
 TICK_S = 1.0
@@ -136,7 +137,8 @@ class Pump:
             if desk.window.is_idle:
                 return
             tick_s, began_s = self._tick_s(desk), self.clock()
-            replies = self.lane.receive(tick_s)
+            with DRAWING.given_up():
+                replies = self.lane.receive(tick_s)
             self._silence.forgive(self.clock() - began_s - 2 * tick_s)
             if not replies:
                 self._judge_silence(desk)

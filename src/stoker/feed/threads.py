@@ -24,6 +24,7 @@ from stoker.feed.messages import Ask, Got, Reply
 from stoker.feed.reuse import ReuseWatch, is_flat
 from stoker.feed.worker import make
 from stoker.outcome import Outcome, Value
+from stoker.source.drawing import DRAWING
 from stoker.source.protocol import Source
 
 CLOSE_PATIENCE_S = 5.0
@@ -177,7 +178,8 @@ class ThreadLane(LocalLane):
         for inbox in self._inboxes:
             inbox.put(None)
         for thread in self._threads.values():
-            thread.join(CLOSE_PATIENCE_S)
+            with DRAWING.given_up():
+                thread.join(CLOSE_PATIENCE_S)
             if thread.is_alive():
                 warn(
                     f"{thread.name} is still inside the source; it ends when the source returns.")

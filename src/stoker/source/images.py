@@ -6,44 +6,19 @@ Rules: what a seeded iterator draws, order and randomness, follows from its seed
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from itertools import islice
-from threading import RLock
 from typing import Any
-from weakref import WeakSet
 
 import numpy as np
 
+from stoker.source.drawing import DRAWING, LOOKED_AT, counts_batches, is_seeded
 from stoker.source.indexed import IndexedSource
 
 KERAS = ("keras", "keras_preprocessing", "tf_keras")
 OWN = ("__getitem__", "_set_index_array", "on_epoch_end")
 """What gives an image iterator its order; another class may have ways of its own."""
-LOOKED_AT = 16
-"""Items of a list of the user's that are looked at for iterators."""
-
-
-class _Turns:
-    """Whose turn it is to draw from ``numpy.random`` where some source seeds it."""
-
-    def __init__(self) -> None:
-        self._lock = RLock()
-        self.seeding: WeakSet[CountedSource] = WeakSet()
-        """The sources of this process that seed it."""
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._renew)
-
-    def _renew(self) -> None:
-        self._lock = RLock()  # a thread of the parent may have held the other
-
-    def turn(self) -> AbstractContextManager[Any]:
-        """A turn of whoever enters it; nothing where nobody seeds."""
-        return self._lock if self.seeding else nullcontext()
-
-
-TURNS = _Turns()
 
 
 def image_iterators_of(original: Any) -> list[Any]:
@@ -54,16 +29,6 @@ def image_iterators_of(original: Any) -> list[Any]:
         parts += islice(several, LOOKED_AT)
     found = {id(part): part for part in parts if counts_batches(part) and hasattr(type(part), "_set_index_array")}
     return list(found.values())
-
-
-def counts_batches(original: Any) -> bool:
-    """Whether something derives its randomness from how many batches it has made; looks up nothing that could run code."""
-    return "total_batches_seen" in getattr(original, "__dict__", {})
-
-
-def is_seeded(iterator: Any) -> bool:
-    """Whether order and randomness follow from a seed of the iterator's own."""
-    return getattr(iterator, "seed", None) is not None and hasattr(type(iterator), "_set_index_array")
 
 
 def is_kerass_own(iterator: Any) -> bool:
@@ -115,11 +80,11 @@ class CountedSource(IndexedSource):
     def _announce(self) -> None:
         """Have others take turns with this source, where it seeds ``numpy.random``."""
         if any(map(is_seeded, self._iterators)):
-            TURNS.seeding.add(self)
+            DRAWING.seeding.add(self)
 
     def get(self, pass_number: int, index: int, item: Any = None) -> Any:
         """See ``IndexedSource``."""
-        with TURNS.turn():
+        with DRAWING.turn():
             self._count(pass_number, index)
             return super().get(pass_number, index)
 
@@ -185,7 +150,7 @@ class CountedSource(IndexedSource):
     def _draw_order(self, number: int, pass_number: int) -> None:
         """Draw the order of a pass for one of the iterators, from its seed if it has one."""
         iterator = self._iterators[number]
-        with TURNS.turn():
+        with DRAWING.turn():
             if is_seeded(iterator):
                 np.random.seed(iterator.seed + self._settle()[number] + pass_number * self.length())
             type(iterator)._set_index_array(iterator)
@@ -214,7 +179,7 @@ class SeededIterator(CountedSource):
     def get(self, pass_number: int, index: int, item: Any = None) -> Any:
         """See ``IndexedSource``."""
         iterator = self.original
-        with TURNS.turn():
+        with DRAWING.turn():
             ordered, self._ordered = self._ordered, None
             if index == 0:
                 iterator.index_array = None  # drawn by the iterator itself, after it has seeded numpy.random
