@@ -105,13 +105,9 @@ def test_iterators_that_a_generator_makes_are_seen_once_it_has(make):
 
 
 def test_streams_that_seed_nothing_are_told_from_them():
-    class Slow:
-        def __iter__(self):
-            return self
+    def named():
+        yield circle
 
-        @property
-        def anything(self):
-            raise AssertionError("looked at")
 
     def plain():
         while True:
@@ -122,8 +118,16 @@ def test_streams_that_seed_nothing_are_told_from_them():
     ended.close()
     circle: list = []
     circle.append(circle)
-    for stream in (plain(), zip(IMAGES, IMAGES, strict=True), iter([1, 2]), pairs(seed=None), ended, Slow(), iter(circle), None):
+    for stream in (plain(), zip(IMAGES, IMAGES, strict=True), iter([1, 2]), pairs(seed=None), ended, named(), iter(circle), None):
         assert not seeds(stream)
+
+
+def test_an_object_that_lets_nobody_look_at_it_hides_no_other():
+    class Shy:
+        def __getattribute__(self, name):
+            raise RuntimeError("outside of its context")
+
+    assert seeds(iter([Shy(), pairs()]))
 
 
 def test_no_more_than_so_many_objects_are_looked_at():

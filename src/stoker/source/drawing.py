@@ -85,14 +85,15 @@ def seeds(stream: Any) -> bool:
         if id(part) in seen:
             continue
         seen.add(id(part))
-        if counts_batches(part) and is_seeded(part):
-            return True
-        waiting += _parts(part)
+        with suppress(Exception):  # of an object that lets nobody look at it
+            if counts_batches(part) and is_seeded(part):
+                return True
+            waiting += _parts(part)
     return False
 
 
 def _parts(whole: Any) -> Iterable[Any]:
-    """What an object holds that it may pull from; runs nobody's code."""
+    """What an object holds that it may pull from; calls nothing of the user's."""
     if isinstance(whole, ModuleType | type | FrameType):
         return ()
     if inspect.isgenerator(whole):
@@ -100,13 +101,11 @@ def _parts(whole: Any) -> Iterable[Any]:
         return () if frame is None else [*frame.f_locals.values(), *_named(frame.f_code, frame.f_globals), whole.gi_yieldfrom]
     if inspect.isfunction(whole):
         return [*gc.get_referents(*(whole.__closure__ or ())), *(whole.__defaults__ or ()), *_named(whole.__code__, whole.__globals__)]
-    if isinstance(whole, dict):
-        return islice(list(whole.values()), LOOKED_AT)
-    if isinstance(whole, list | tuple):
-        return whole[:LOOKED_AT]
+    if type(whole) in (dict, list, tuple):
+        return list(islice(whole.values() if type(whole) is dict else whole, LOOKED_AT))
     if type(whole).__module__ in HOLDERS:
         return islice(gc.get_referents(whole), LOOKED_AT)
-    return list(getattr(whole, "__dict__", {}).values())
+    return list(vars(whole).values())
 
 
 def _named(code: Any, variables: dict[str, Any]) -> list[Any]:
