@@ -1,57 +1,65 @@
 """Does making a batch overlap with the step? A source of g ms and a step of s ms should take max(g, s), not g + s.
 
-Run ``python benchmarks/bench_overlap.py`` (or with names of backends). The model's step is made s ms long by a dense model of the right size,
-measured alone; the source sleeps (as one that reads a disk does), computes in numpy, which lets go of the GIL for half a millisecond at a time
-(``numpy``, and ``numpy, shorter``, which takes three quarters of a step) or for 10 us (``small numpy``), or computes in Python and holds the
-GIL. The step has one core, as if it ran on a device, and the source the other. Each number is the median of five turns; a turn of a loader is
-the second epoch of a call. All ways take turns: the steps alone, the source alone, the loaders, and two processes that share nothing but the
-machine, one of which takes the steps while the other makes the batches. No loader can be expected to do better than those two.
+Run ``python benchmarks/bench_overlap.py`` (or with names of backends). The step waits, as for a device, and needs no core for that; or it
+computes: a dense model of the right size, with threads for one core. The source sleeps (as one that reads a disk does), computes in numpy, which
+lets go of the GIL for half a millisecond at a time (``numpy``, and ``numpy, shorter``, which takes three quarters of a step) or for 10 us
+(``small numpy``), or computes in Python and holds the GIL. Each number is the median of five turns; a turn of a loader is the second epoch of a
+call. All ways take turns: the steps alone, the source alone, the loaders, and two processes that share nothing but the machine, one of which takes
+the steps while the other makes the batches. No loader can be expected to do better than those two.
 
 Results: two cores of a shared machine, whose speed changes by a third within minutes, Python 3.11, Keras 3.15.1, JAX 0.10.2, PyTorch 2.13.0,
-TensorFlow 2.21.0; of most rows two or three runs::
+TensorFlow 2.21.0::
 
-    backend    the source         step ms make ms     nothing shared      stoker thread stoker 2 processes    keras generator
-    jax        sleeps                 9.5    11.5               1.00               1.01               0.82               1.08
-    jax        sleeps                 9.7    10.2               1.01               1.02               0.92               1.08
-    jax        numpy                  9.6    11.2               1.06               1.10               1.04               1.10
-    jax        numpy                  9.2     9.7               1.05               1.06               1.06               1.10
-    jax        numpy                  8.8     9.7               1.08               1.11               1.06               1.13
-    jax        numpy, shorter         9.7     8.4               1.07               1.00               1.13               1.06
-    jax        small numpy           10.2    11.5               1.04               1.14               1.05               1.11
-    jax        small numpy            8.9    10.1               1.03               1.07               1.00               1.09
-    jax        holds the GIL          9.7    13.3               0.92               1.04               0.90               1.04
-    jax        holds the GIL         10.8    11.4               1.12               1.28               1.03               1.18
-    jax        holds the GIL          8.8    10.1               1.00               1.11               1.01               1.10
-    torch      sleeps                14.5    12.6               1.02               0.97               0.86               2.28
-    torch      numpy                 14.3    12.6               1.14               0.98               1.00               2.09
-    torch      numpy                 12.0    12.5               1.06               1.02               1.01               2.12
-    torch      small numpy           12.3    12.0               1.09               1.17               1.06               2.43
-    torch      holds the GIL         13.7    10.7               1.04               1.57               0.90               1.96
-    torch      holds the GIL         10.8    13.5               0.94               1.52               0.93               2.05
-    tensorflow sleeps                13.3    13.2               1.14               1.02               1.07               1.19
-    tensorflow sleeps                12.9    12.8               1.02               1.01               1.02               1.18
-    tensorflow numpy                 15.2    12.6               1.03               1.21               1.10               1.24
-    tensorflow numpy                 14.0    12.6               0.98               1.09               1.01               1.25
-    tensorflow numpy                 12.8    11.1               1.02               1.07               1.05               1.21
-    tensorflow numpy, shorter        12.5     8.4               0.94               1.17               1.02               1.14
-    tensorflow small numpy           14.0    13.0               1.04               1.10               1.12               1.38
-    tensorflow small numpy           15.2    12.9               0.87               1.09               1.01               1.17
-    tensorflow holds the GIL         12.6    10.7               1.02               1.14               1.05               1.39
-    tensorflow holds the GIL         16.2    14.4               0.98               1.27               0.97               1.35
+    backend    the step the source     step ms make ms     nothing shared      stoker thread stoker 2 processes    keras generator
+    jax        waits    sleeps             9.3     9.5               1.00               1.00               0.98               2.00
+    jax        waits    numpy              8.6     9.7               0.99               1.02               0.97               2.00
+    jax        waits    numpy, shorter     9.0     7.0               1.00               1.01               1.02               1.86
+    jax        waits    small numpy        8.9     9.1               0.99               1.11               1.01               2.02
+    jax        waits    holds the GIL      8.9     8.3               1.05               1.23               1.04               2.18
+    jax        computes sleeps            11.9    12.0               1.01               1.02               1.03               1.13
+    jax        computes numpy             11.8    11.3               1.02               1.03               1.06               1.10
+    jax        computes numpy, shorter    11.6     8.4               1.03               0.99               1.05               1.05
+    jax        computes small numpy       11.5    12.4               1.01               1.05               0.95               1.05
+    jax        computes holds the GIL      9.9    12.5               1.09               1.10               0.94               1.32
+    torch      waits    sleeps            11.2    12.1               1.00               1.00               0.93               2.03
+    torch      waits    numpy             11.1    12.5               1.01               1.04               1.00               2.03
+    torch      waits    numpy, shorter    12.5     8.4               0.97               1.01               1.02               1.68
+    torch      waits    small numpy       12.2    12.0               1.00               1.39               1.04               2.12
+    torch      waits    holds the GIL     12.4    14.4               0.87               1.52               0.96               2.08
+    torch      computes sleeps            10.4     9.7               0.95               0.96               0.76               2.51
+    torch      computes numpy              9.1    10.0               1.02               1.05               0.98               2.54
+    torch      computes numpy, shorter     7.8     7.0               1.05               0.89               1.12               2.36
+    torch      computes small numpy        7.1     9.6               1.05               1.20               0.96               2.19
+    torch      computes holds the GIL      8.0     6.4               1.00               1.85               1.07               2.36
+    tensorflow waits    sleeps             9.6     9.7               1.00               1.01               0.99               1.12
+    tensorflow waits    numpy              8.9     9.8               1.00               1.01               1.03               1.12
+    tensorflow waits    numpy, shorter     9.2     6.9               0.99               1.00               1.02               1.09
+    tensorflow waits    small numpy        8.9     9.6               1.00               1.14               1.04               1.27
+    tensorflow waits    holds the GIL      9.5     8.9               1.01               1.42               1.13               1.69
+    tensorflow computes sleeps            16.0    13.8               1.04               1.09               1.13               1.20
+    tensorflow computes numpy             17.2    14.2               0.91               1.14               1.10               1.18
+    tensorflow computes numpy, shorter    16.1     9.8               0.86               1.07               1.03               1.15
+    tensorflow computes small numpy       15.8    13.1               0.93               1.12               1.06               1.26
+    tensorflow computes holds the GIL     15.8    15.4               1.18               1.11               1.22               1.42
 
-In quiet minutes, in which a step on TensorFlow took 7.6 ms, a thread beside it took 1.01 with numpy and processes 0.96. In quieter hours of other
-days a thread beside a step on JAX took 1.00 (sleeps), 1.02 and 1.04 (numpy) and 1.05 (holds the GIL), on PyTorch 0.99, 1.05 and 1.2, on TensorFlow 1.01,
-1.02 and 1.03. What two processes that share nothing take shows how much of the rest is the machine's.
+Where the step waits, the row says what the loop and the feed cost. Where it computes, it has one of two cores, the source has the other, and
+everything else that the machine does makes itself felt. Over several runs
 
-The thread of a source needs the GIL between two of its operations, and waits while the caller's thread hands a step over: 0.4 ms in quiet minutes
-on TensorFlow, and 0.8 in others.
+- a thread with numpy took 1.02 to 1.11 on JAX, where those that share nothing took 1.02 to 1.10, and 0.98 to 1.05 on PyTorch; on TensorFlow 1.01
+  to 1.06 in minutes in which a step took 8 to 12 ms, and 1.07 to 1.21 in those in which the same step took 13 to 17;
+- two processes beside a source that holds the GIL took 0.90 to 1.03 on JAX, 0.90 to 1.07 on PyTorch, and 0.97 to 1.22 on TensorFlow, where those
+  that share nothing took 0.98 to 1.18.
 
-A step on JAX takes 1.09 cores of CPU time even with threads for one: on two cores that a source fills too, 1.05 is the least there can be.
-On PyTorch a step is many operations with Python between them, and a thread that wants the GIL every 10 us waits for that Python each time:
-processes are the remedy.
+A step that computes on JAX takes 1.09 cores of CPU time even with threads for one: on two cores that a source fills too, 1.05 is the least there can
+be. On TensorFlow, in a minute in which it took 1.02, the threads of a step took as much CPU time with a thread beside them as without one, one after
+the other on one core, and the source kept the other busy to the full.
 
-How to read it: time a step over max(g, s); 1.00 is a perfect overlap, 2.00 none. Two cores: a source that computes and a step that uses both
-cores cannot overlap by more than the cores allow.
+The thread of a source needs the GIL between two of its operations, and waits while the caller's thread hands a step over. A step on PyTorch that runs
+somebody's own layer is not recorded, and is 3 ms of Python; a thread that wants the GIL every 10 us waits for that Python each time: processes
+are the remedy. Where two processes make 9 ms of Python for each step, two cores are busy for 17 of 20 ms, and a step that waits begins up to
+1 ms later for that (``tensorflow waits holds the GIL``; 0.88 and 1.03 in two more runs).
+
+How to read it: time a step over max(g, s); 1.00 is a perfect overlap, 2.00 none.
 """
 
 from __future__ import annotations
@@ -189,16 +197,56 @@ def seconds_of(run) -> float:
     return perf_counter() - began
 
 
-def model_with_steps_of(least_s: float):
-    """``(model, batch, seconds a step)`` of a dense model just large enough to take at least so long, trained until nothing starts any more."""
+def model_that_computes(least_s: float, width: int):
+    """A dense model whose step takes longer the wider it is."""
     import keras
 
+    return keras.Sequential([keras.Input((width,)), *(keras.layers.Dense(width, "relu") for _ in range(4)), keras.layers.Dense(1)])
+
+
+def model_that_waits(least_s: float, width: int):
+    """A small model with a layer that waits so long, and needs no core for that, as a step on a device does."""
+    import keras
+
+    class Waits(keras.layers.Layer):
+        def build(self, shape):
+            self.call = waiting(least_s)
+
+    return keras.Sequential([keras.Input((width,)), Waits(), keras.layers.Dense(1)])
+
+
+def waiting(least_s: float):
+    """An operation of the backend that gives back what it gets once so much time has passed."""
+    import keras
+
+    def wait(value):
+        sleep(least_s)
+        return value
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return lambda value: value + jax.pure_callback(wait, jax.ShapeDtypeStruct((), value.dtype), value[0, 0] * 0)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return lambda value: tf.ensure_shape(tf.numpy_function(wait, [value], value.dtype), value.shape)
+    import torch
+
+    return torch.library.custom_op("bench::waits", lambda value: wait(value.clone()), mutates_args=(), schema="(Tensor value) -> Tensor")
+
+
+MODELS = {"waits": model_that_waits, "computes": model_that_computes}
+
+
+def model_with_steps_of(least_s: float, make):
+    """``(model, batch, seconds a step)`` of a model whose step takes at least so long, trained until nothing starts any more."""
     import stoker
 
     width = 64
     draw = np.random.default_rng(0)
     while True:
-        model = keras.Sequential([keras.Input((width,)), *(keras.layers.Dense(width, "relu") for _ in range(4)), keras.layers.Dense(1)])
+        model = make(least_s, width)
         model.compile("sgd", "mse")
         batch = draw.normal(size=(ROWS, width)).astype("float32"), np.zeros((ROWS, 1), "float32")
         for _ in range(3):  # PyTorch's steps are recorded in the second
@@ -239,10 +287,14 @@ def ways_of(model, source: Source, apart: Apart) -> dict:
     }
 
 
-def measure(least_s: float):
-    """Yields a kind of source and milliseconds a batch of each way, for each kind."""
+def measure(least_s: float, step: str):
+    """Yields a kind of source and milliseconds a batch of each way, for each kind.
+
+    Args:
+        step: what it does, of ``MODELS``.
+    """
     make_threads_for_one_core()
-    model, batch, step_s = model_with_steps_of(least_s)
+    model, batch, step_s = model_with_steps_of(least_s, MODELS[step])
     for kind, (work, share) in KINDS.items():
         source = Source(work, rounds_in(step_s * share, work), batch)
         apart = Apart(kind, source.rounds)
@@ -261,16 +313,18 @@ def main() -> None:
         Apart.run(*asked[1:])
         return
     if "--inner" in asked:
-        for kind, times in measure(0.008):
+        for kind, times in measure(0.008, asked[1]):
             step, make, *others = times.values()
-            print(f"{os.environ['KERAS_BACKEND']:10} {kind:18} {step:7.1f} {make:7.1f} "
+            print(f"{os.environ['KERAS_BACKEND']:10} {asked[1]:8} {kind:14} {step:7.1f} {make:7.1f} "
                   + " ".join(f"{took / max(step, make):18.2f}" for took in others), flush=True)
         return
-    print(f"{'backend':10} {'the source':18} {'step ms':>7} {'make ms':>7} {'nothing shared':>18} {'stoker thread':>18} {'stoker 2 processes':>18} {'keras generator':>18}")
+    print(f"{'backend':10} {'the step':8} {'the source':14} {'step ms':>7} {'make ms':>7} "
+          f"{'nothing shared':>18} {'stoker thread':>18} {'stoker 2 processes':>18} {'keras generator':>18}", flush=True)
     for backend in BACKENDS:
         if (backend in asked or not asked) and importlib.util.find_spec(backend):
             environment = {**os.environ, **ONE_CORE, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
-            subprocess.run([sys.executable, __file__, "--inner"], env=environment, stderr=subprocess.DEVNULL, check=True)
+            for step in MODELS:
+                subprocess.run([sys.executable, __file__, "--inner", step], env=environment, stderr=subprocess.DEVNULL, check=True)
 
 
 if __name__ == "__main__":
