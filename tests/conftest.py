@@ -22,6 +22,11 @@ JAX_CACHE = Path(__file__).parent.parent / ".pytest_cache" / "jax" / os.environ.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(JAX_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+# Keras imports these wherever they are installed, and half of its start is theirs: the processes that tests start do without.
+LEAN = str(Path(__file__).parent / "lean")
+OTHERS = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path not in ("", LEAN)]
+os.environ["PYTHONPATH"] = os.pathsep.join([LEAN, *OTHERS])
+sys.path = [path for path in sys.path if path != LEAN]
 sys.path[:0] = [str(Path(__file__).parent / folder) for folder in ("backend", "faults", "reporting")]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job: what the tests start would ignore Ctrl-C too
@@ -74,6 +79,12 @@ def _left(before: tuple) -> list[str]:
     left += [f"{kind} x{count - files.get(kind, 0)}" for kind, count in _own_files().items() if count > files.get(kind, 0)]
     left += [f"/dev/shm/{name}" for name in _shared_memory() - shared]
     return left
+
+
+@pytest.fixture()
+def everything_installed(monkeypatch):
+    """The processes that a test starts have what ``LEAN`` keeps from others."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(OTHERS))
 
 
 @pytest.fixture(autouse=True)

@@ -32,6 +32,7 @@ def blocks(page):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("everything_installed")
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=name)
 def test_the_python_of_a_page_runs(page, tmp_path):
     script = tmp_path / "page.py"

@@ -51,6 +51,7 @@ def test_run_hands_its_words_on_as_they_are(capsys):
 
 
 @pytest.mark.thinned(3)
+@pytest.mark.usefixtures("everything_installed")
 @pytest.mark.parametrize("package, words, extra", [
     ("sklearn.datasets", ["demo"], "demo"), ("matplotlib", ["demo"], "demo"), ("plotly", ["demo", "--report"], "report")])
 def test_the_demo_names_the_command_that_installs_what_is_missing(package, words, extra, tmp_path):
@@ -94,6 +95,7 @@ def test_the_demos_generator_has_no_end():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("everything_installed")
 def test_the_demo_learns_digits_and_draws_its_curves(tmp_path):
     done = stoker("demo", "--report", cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]

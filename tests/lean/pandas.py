@@ -1,0 +1,3 @@
+"""Not here: see ``conftest.py``."""
+
+raise ModuleNotFoundError("the processes that tests start do without pandas", name="pandas")
