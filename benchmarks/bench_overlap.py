@@ -57,7 +57,7 @@ the other on one core, and the source kept the other busy to the full.
 The thread of a source needs the GIL between two of its operations, and waits while the caller's thread hands a step over. A step on PyTorch that runs
 somebody's own layer is not recorded, and is 3 ms of Python; a thread that wants the GIL every 10 us waits for that Python each time: processes
 are the remedy. Where two processes make 9 ms of Python for each step, two cores are busy for 17 of 20 ms, and a step that waits begins up to
-1 ms later for that (``tensorflow waits holds the GIL``; 0.88 and 1.03 in two more runs).
+1 ms later for that (``tensorflow waits holds the GIL``; 0.88, 1.03 and 1.02 in later runs).
 
 How to read it: time a step over max(g, s); 1.00 is a perfect overlap, 2.00 none.
 """
