@@ -29,7 +29,8 @@ in other such hours had 0.92 to 1.27 for ``s/b``, and the median of all twelve i
 fourth: 1.14 and 1.16, and with fewer calls between steps 1.11, 0.93, 1.17, 1.06, 0.92, 1.52 and 0.93, with 16.1 to 20.9 for the generator, 3.9 to
 6.5 one by one and 2.2 to 2.7 for the hook. One of a fifth: 0.99, with 18.7, 5.0 and 2.4; there ``s/b`` was 1.13, 1.00 and 1.03 for the other models
 on JAX, 0.44, 0.77 and 0.93 on PyTorch and 0.90, 0.89 and 1.03 on TensorFlow (but for the wide model). The wide model on PyTorch, in a sixth: 1.09,
-with 98 ms for the generator and 75 for Keras's; minutes later seven turns of those two alone came to 184 and 185 ms. The wide model on TensorFlow was not measured in it::
+with 98 ms for the generator and 75 for Keras's; minutes later seven turns of those two alone came to 184 and 185 ms.
+The wide model on TensorFlow was not measured in the first::
 
     jax        mlp         96        133        28      488       28      463       48      522      116      287 |  1.39    17.7     3.7     16.5    10.9      2.5
     jax        mlp        167        157        38      671       35      704       69      705      169      623 |  0.94    17.7     4.3     19.9    10.2      3.7

@@ -108,7 +108,6 @@ def test_streams_that_seed_nothing_are_told_from_them():
     def named():
         yield circle
 
-
     def plain():
         while True:
             yield np.ones(3)

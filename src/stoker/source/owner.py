@@ -21,6 +21,7 @@ from stoker.source.drawing import DRAWING, seeds
 
 LOOKS = 2
 """Items before which an iterator is looked into: when it has given one, it shows what it pulls from."""
+NO_TURN = nullcontext()
 
 
 class Turns:
@@ -28,7 +29,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._lock = RLock()
-        self._pulled = 0
+        self._looks = 0
         self._seeds = False
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -46,11 +47,13 @@ class Turns:
 
     def _drawing(self, iterator: Any) -> AbstractContextManager[Any]:
         """A turn to draw, for an iterator that may need one: before the first item it has not shown yet what it pulls from."""
-        if self._pulled < LOOKS and not self._seeds and seeds(iterator):
+        if self._looks == LOOKS:  # in vain: most iterators end up here, and this runs for every item
+            return NO_TURN
+        if not self._seeds and seeds(iterator):
             self._seeds = True
             DRAWING.seeding.add(self)
-        self._pulled += 1
-        return DRAWING.turn() if self._seeds or self._pulled == 1 else nullcontext()
+        self._looks += not self._seeds
+        return DRAWING.turn() if self._seeds or self._looks == 1 else NO_TURN
 
 
 TURNS: WeakValueDictionary[int, Turns] = WeakValueDictionary()
